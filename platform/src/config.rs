@@ -18,6 +18,7 @@
 //! assert_eq!(config.listen.port(), 0);
 //! ```
 
+pub mod telemetry;
 mod value;
 
 use std::{collections::BTreeMap, fmt};

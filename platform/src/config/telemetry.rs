@@ -1,0 +1,182 @@
+//! The settings of a service's telemetry: OpenTelemetry's standard variables, where it has one.
+
+use std::{num::NonZeroUsize, time::Duration};
+
+use telemetry::{Export, Sampling};
+use tracing_subscriber::filter::Targets;
+
+use super::{HttpUrl, Value};
+
+crate::settings! {
+    /// Traces, metrics and logs.
+    pub struct Telemetry {
+        /// Base address of the OTLP receiver for traces and logs; by default the sidecar of this process, else http://127.0.0.1:4318.
+        pub endpoint: Option<HttpUrl> = none, "OTEL_EXPORTER_OTLP_ENDPOINT";
+        /// How long one export may take, retries included, in milliseconds.
+        pub timeout: Milliseconds = "5000", "OTEL_EXPORTER_OTLP_TIMEOUT";
+        /// true: no traces and no exported logs; metrics and the lines on stdout stay.
+        pub disabled: bool = "false", "OTEL_SDK_DISABLED";
+        /// The service's name in its telemetry; only for `serve`, where a process is one service.
+        pub service_name: Option<String> = none, "OTEL_SERVICE_NAME";
+        /// More attributes for every span and line: key=value,key=value.
+        pub resource_attributes: Attributes = none, "OTEL_RESOURCE_ATTRIBUTES";
+        /// Which traces are recorded: always_on, always_off, traceidratio, or parentbased_ before one of them.
+        pub sampler: Sampler = "parentbased_always_on", "OTEL_TRACES_SAMPLER";
+        /// The share of traces that the ratio samplers record, 0 to 1.
+        pub sampler_ratio: f64 = "1", "OTEL_TRACES_SAMPLER_ARG";
+        /// How long a span waits for others before it is sent, in milliseconds.
+        pub delay: Milliseconds = "300", "OTEL_BSP_SCHEDULE_DELAY";
+        /// How many spans may wait to be exported; more are dropped and counted.
+        pub trace_queue: NonZeroUsize = "8192", "OTEL_BSP_MAX_QUEUE_SIZE";
+        /// How many log records may wait to be exported; more are dropped and counted.
+        pub log_queue: NonZeroUsize = "8192", "OTEL_BLRP_MAX_QUEUE_SIZE";
+        /// Which log lines are written: a level, or target=level pairs separated by commas.
+        pub filter: LogFilter = "info", "RUST_LOG";
+        /// Where this runs: the attribute deployment.environment.name.
+        pub environment: String = "development", "MUSICWALLET_ENVIRONMENT";
+    }
+}
+
+impl Telemetry {
+    /// What one service starts its telemetry with. `endpoint` is where exports go unless the setting names another place; `None`
+    /// is for the sidecar, which exports nothing about itself and whose requests are not worth a line.
+    pub fn of(&self, service: &str, endpoint: Option<&str>) -> telemetry::Config {
+        let endpoint = endpoint.filter(|_| !self.disabled);
+        let export = endpoint.map(|default| Export {
+            endpoint: self.endpoint.as_ref().map_or(default, HttpUrl::as_str).to_owned(),
+            timeout: self.timeout.0,
+            delay: self.delay.0,
+            trace_queue: self.trace_queue.get(),
+            log_queue: self.log_queue.get(),
+        });
+        telemetry::Config {
+            service: service.to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            instance: uuid::Uuid::new_v4().to_string(),
+            environment: self.environment.clone(),
+            attributes: self.resource_attributes.0.clone(),
+            requests: endpoint.is_some() || self.disabled,
+            export,
+            sampling: self.sampler.with(self.sampler_ratio),
+            filter: self.filter.0.clone(),
+        }
+    }
+}
+
+/// Milliseconds as OpenTelemetry's variables have them: a plain number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Milliseconds(Duration);
+
+impl Value for Milliseconds {
+    const EXPECTED: &'static str = "a whole number of milliseconds from 1 on";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        match text.trim().parse() {
+            Ok(0) | Err(_) => Err("is not a number of milliseconds".to_owned()),
+            Ok(number) => Ok(Milliseconds(Duration::from_millis(number))),
+        }
+    }
+}
+
+/// Resource attributes, `key=value` separated by commas; values are percent-encoded.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Attributes(Vec<(String, String)>);
+
+impl Value for Attributes {
+    const EXPECTED: &'static str = "key=value pairs separated by commas";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let pairs = text.split(',').map(str::trim).filter(|pair| !pair.is_empty()).map(|pair| {
+            let (key, value) = pair.split_once('=').ok_or("has a pair without =")?;
+            let value = percent_encoding::percent_decode_str(value.trim())
+                .decode_utf8()
+                .map_err(|_| "has a value that is not UTF-8")?;
+            Ok((key.trim().to_owned(), value.into_owned()))
+        });
+        pairs.collect::<Result<_, String>>().map(Attributes)
+    }
+
+    fn absent() -> Option<Self> {
+        Some(Attributes::default())
+    }
+}
+
+/// A sampler by its standard name.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Sampler {
+    parent_based: bool,
+    /// `None`: the ratio of the other setting.
+    ratio: Option<f64>,
+}
+
+impl Sampler {
+    fn with(self, ratio: f64) -> Sampling {
+        Sampling { parent_based: self.parent_based, ratio: self.ratio.unwrap_or(ratio) }
+    }
+}
+
+impl Value for Sampler {
+    const EXPECTED: &'static str = "always_on, always_off, traceidratio, parentbased_always_on, parentbased_always_off or parentbased_traceidratio";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let text = text.trim().to_ascii_lowercase();
+        let (parent_based, root) = match text.strip_prefix("parentbased_") {
+            Some(root) => (true, root),
+            None => (false, text.as_str()),
+        };
+        let ratio = match root {
+            "always_on" => Some(1.0),
+            "always_off" => Some(0.0),
+            "traceidratio" => None,
+            _ => return Err("is no sampler".to_owned()),
+        };
+        Ok(Sampler { parent_based, ratio })
+    }
+}
+
+/// `RUST_LOG` without its regular expressions: levels by target.
+#[derive(Clone, Debug)]
+pub struct LogFilter(Targets);
+
+impl Value for LogFilter {
+    const EXPECTED: &'static str =
+        "a level (error, warn, info, debug, trace, off), or pairs such as catalog=debug,info";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        text.parse().map(LogFilter).map_err(|wrong| format!("is no filter ({wrong})"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_standard_values_are_understood() {
+        let sampler = |text| Sampler::parse(text).unwrap().with(0.25);
+        assert_eq!(sampler("always_off"), Sampling { parent_based: false, ratio: 0.0 });
+        assert_eq!(
+            sampler("parentbased_traceidratio"),
+            Sampling { parent_based: true, ratio: 0.25 }
+        );
+        assert!(Sampler::parse("sometimes").is_err());
+        let attributes = Attributes::parse("team=songs, note=a%20b%2Cc").unwrap();
+        let expected = [("team", "songs"), ("note", "a b,c")];
+        assert_eq!(attributes.0, expected.map(|(k, v)| (k.to_owned(), v.to_owned())));
+        assert!(Attributes::parse("team").is_err() && Attributes::parse("a=%ff").is_err());
+        assert!(Milliseconds::parse("0").is_err() && LogFilter::parse("a=loud").is_err());
+    }
+
+    #[test]
+    fn a_setting_beats_the_sidecar_of_the_process_and_disabling_beats_both() {
+        let own = Some("http://127.0.0.1:1");
+        let to = |pairs: &[(&str, &str)]| {
+            Telemetry::from_pairs(pairs).of("x", own).export.map(|export| export.endpoint)
+        };
+        assert_eq!(to(&[]).as_deref(), own);
+        let other = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318/");
+        assert_eq!(to(&[other]).as_deref(), Some("http://collector:4318"));
+        assert_eq!(to(&[other, ("OTEL_SDK_DISABLED", "true")]), None);
+        assert!(!Telemetry::from_pairs(&[]).of("sidecar", None).requests);
+    }
+}
