@@ -27,7 +27,6 @@ use crate::{
 pub(crate) struct Ledger {
     signal: &'static str,
     capacity: i64,
-    closed: AtomicBool,
     failing: AtomicBool,
     enqueued: Counter,
     exported: Counter,
@@ -56,7 +55,6 @@ impl Ledger {
         Ledger {
             signal,
             capacity: capacity as i64,
-            closed: AtomicBool::new(false),
             failing: AtomicBool::new(false),
             enqueued: signals.enqueued(signal),
             exported: signals.exported(signal),
@@ -71,10 +69,6 @@ impl Ledger {
     /// Books one item, and says whether it may go on to the queue.
     fn admit(&self) -> bool {
         self.enqueued.inc();
-        if self.closed.load(Relaxed) {
-            self.dropped.reason("shutdown").inc();
-            return false;
-        }
         if self.in_queue.inc() >= self.capacity {
             self.in_queue.dec();
             self.dropped.reason("queue_full").inc();
@@ -131,10 +125,6 @@ impl Ledger {
                 );
             });
         }
-    }
-
-    pub(crate) fn close(&self) {
-        self.closed.store(true, Relaxed);
     }
 
     /// The last word about this signal, where something was lost.

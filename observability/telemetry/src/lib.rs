@@ -204,12 +204,9 @@ impl Telemetry {
         }
     }
 
-    /// Sends what is queued, `limit` at most, and says on stdout what could not be sent. Blocks; spans and logs that come later count as
-    /// dropped. Must not be called on a thread of a tokio runtime.
+    /// Sends what is queued, `limit` at most, and says on stdout what could not be sent. Blocks; what comes later is not
+    /// recorded. Must not be called on a thread of a tokio runtime.
     pub fn shutdown(&self, limit: Duration) {
-        for ledger in &self.inner.ledgers {
-            ledger.close();
-        }
         std::thread::scope(|scope| {
             scope.spawn(|| self.inner.tracer_provider.shutdown_with_timeout(limit));
             if let Some(provider) = &self.inner.logger_provider {

@@ -138,6 +138,10 @@ pub(crate) struct Signals {
     failed: Family<LossLabels, Counter>,
 }
 
+const DROP_REASONS: [&str; 1] = ["queue_full"];
+const FAIL_REASONS: [&str; 6] =
+    ["unreachable", "timeout", "refused", "overloaded", "server_error", "rejected"];
+
 /// One kind of loss of one signal.
 pub(crate) struct ByReason {
     signal: &'static str,
@@ -150,21 +154,12 @@ impl ByReason {
     }
 
     pub(crate) fn total(&self) -> u64 {
-        let reasons = [
-            "queue_full",
-            "shutdown",
-            "unreachable",
-            "timeout",
-            "refused",
-            "overloaded",
-            "server_error",
-            "rejected",
-        ];
-        let count = |reason| {
+        let reasons = DROP_REASONS.iter().chain(&FAIL_REASONS);
+        let count = |reason: &&'static str| {
             let labels = LossLabels { signal: self.signal, reason };
             self.family.get(&labels).map_or(0, |counter| counter.get())
         };
-        reasons.into_iter().map(count).sum()
+        reasons.map(count).sum()
     }
 }
 
@@ -188,20 +183,14 @@ impl Signals {
     /// Lost before an export was tried. The series exist from the start, so that a first loss is an increase.
     pub(crate) fn dropped(&self, signal: &'static str) -> ByReason {
         let by = ByReason { signal, family: self.dropped.clone() };
-        for reason in ["queue_full", "shutdown"] {
-            by.reason(reason);
-        }
+        DROP_REASONS.iter().for_each(|reason| drop(by.reason(reason)));
         by
     }
 
     /// Lost because an export did not succeed.
     pub(crate) fn failed(&self, signal: &'static str) -> ByReason {
         let by = ByReason { signal, family: self.failed.clone() };
-        for reason in
-            ["unreachable", "timeout", "refused", "overloaded", "server_error", "rejected"]
-        {
-            by.reason(reason);
-        }
+        FAIL_REASONS.iter().for_each(|reason| drop(by.reason(reason)));
         by
     }
 

@@ -130,9 +130,11 @@ impl Exchange {
             request.extensions().get::<MatchedPath>().map(|path| path.as_str().into());
         telemetry.inner.measures.active_requests.inc();
         let remote = remote(request);
-        let (parent, link) = match layer.edge {
-            false => (Context::new().with_remote_span_context(remote), None),
-            true => (Context::new(), remote.is_valid().then_some(remote)),
+        // An invalid parent must not be set at all: the samplers would take it for one that was not sampled.
+        let (parent, link) = match remote {
+            Some(remote) if layer.edge => (Context::new(), Some(remote)),
+            Some(remote) => (Context::new().with_remote_span_context(remote), None),
+            None => (Context::new(), None),
         };
         let context = if telemetry.inner.requests {
             let name = match &route {
@@ -211,13 +213,13 @@ impl Exchange {
     }
 }
 
-fn remote<B>(request: &Request<B>) -> SpanContext {
-    if !request.headers().contains_key("traceparent") {
-        return SpanContext::NONE;
-    }
+/// The caller's span, where it sent a valid one.
+fn remote<B>(request: &Request<B>) -> Option<SpanContext> {
+    request.headers().get("traceparent")?;
     let extracted = TraceContextPropagator::new()
         .extract_with_context(&Context::new(), &HeaderExtractor(request.headers()));
-    extracted.span().span_context().clone()
+    let span = extracted.span().span_context().clone();
+    span.is_valid().then_some(span)
 }
 
 /// The attributes that the semantic conventions name; not the client's address, which is a person's.
