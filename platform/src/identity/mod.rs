@@ -1,0 +1,1 @@
+//! Identity: written by its own builder.

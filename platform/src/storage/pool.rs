@@ -1,0 +1,165 @@
+//! Connections and the figures about them.
+
+use std::{
+    ops::{Deref, DerefMut},
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
+use sqlx::{
+    Sqlite, SqliteConnection, SqlitePool,
+    pool::PoolConnection,
+    sqlite::{SqliteConnectOptions, SqlitePoolOptions},
+};
+
+use super::Error;
+
+/// How long a caller waits for a connection; architecture.md §8.
+pub(super) const ACQUIRE: Duration = Duration::from_secs(1);
+
+/// A pool of connections that counts what it does.
+#[derive(Clone, Debug)]
+pub(super) struct Pool {
+    connections: SqlitePool,
+    meter: Arc<Meter>,
+}
+
+/// A connection on loan; dropping it gives it back.
+#[derive(Debug)]
+pub(super) struct Connection {
+    connection: PoolConnection<Sqlite>,
+    _used: Used,
+}
+
+impl Pool {
+    /// `name` says in the metrics which pool it is, such as `catalog/read`. Nothing is connected yet.
+    pub(super) fn new(name: String, options: SqliteConnectOptions, max: u32) -> Pool {
+        let connections = SqlitePoolOptions::new()
+            .max_connections(max)
+            .acquire_timeout(ACQUIRE)
+            // A file does not go away as a server does, and with a test in between, an acquire that is cancelled would close
+            // the connection.
+            .test_before_acquire(false)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .connect_lazy_with(options);
+        let meter = Meter::new(name);
+        meter.max.set(max);
+        Pool { connections, meter: Arc::new(meter) }
+    }
+
+    /// A connection, after a wait of [`ACQUIRE`] at most.
+    pub(super) async fn acquire(&self) -> Result<Connection, Error> {
+        let pending = Pending::begin(&self.meter);
+        let connection = self.connections.acquire().await;
+        pending.meter.wait.record(pending.begun.elapsed());
+        drop(pending);
+        if let Err(sqlx::Error::PoolTimedOut) = connection {
+            self.meter.timeouts.increment(1);
+        }
+        let connection = connection?;
+        Ok(Connection { connection, _used: Used::begin(self) })
+    }
+
+    /// Closes the connections, after those on loan came back.
+    pub(super) async fn close(&self) {
+        self.connections.close().await;
+    }
+}
+
+impl Deref for Connection {
+    type Target = SqliteConnection;
+
+    fn deref(&self) -> &SqliteConnection {
+        &self.connection
+    }
+}
+
+impl DerefMut for Connection {
+    fn deref_mut(&mut self) -> &mut SqliteConnection {
+        &mut self.connection
+    }
+}
+
+/// The handles of one pool's metrics, taken where the pool was opened: connections can be given back on any thread.
+struct Meter {
+    in_use: Mutex<u32>,
+    used: Gauge,
+    idle: Gauge,
+    max: Gauge,
+    pending: Gauge,
+    timeouts: Counter,
+    wait: Histogram,
+}
+
+impl Meter {
+    fn new(pool: String) -> Meter {
+        let count = |state: &'static str| {
+            gauge!("db_client_connection_count",
+                "db_client_connection_pool_name" => pool.clone(), "db_client_connection_state" => state)
+        };
+        Meter {
+            in_use: Mutex::new(0),
+            used: count("used"),
+            idle: count("idle"),
+            max: gauge!("db_client_connection_max", "db_client_connection_pool_name" => pool.clone()),
+            pending: gauge!("db_client_connection_pending_requests",
+                "db_client_connection_pool_name" => pool.clone()),
+            timeouts: counter!("db_client_connection_timeouts_total",
+                "db_client_connection_pool_name" => pool.clone()),
+            wait: histogram!("db_client_connection_wait_time_seconds",
+                "db_client_connection_pool_name" => pool),
+        }
+    }
+
+    /// Books a change of the connections on loan. Under a lock, so that the last figures written are the last ones true.
+    fn change(&self, open: u32, by: i32) {
+        let mut used = self.in_use.lock().unwrap_or_else(PoisonError::into_inner);
+        *used = used.saturating_add_signed(by);
+        self.used.set(*used);
+        self.idle.set(open.saturating_sub(*used));
+    }
+}
+
+impl std::fmt::Debug for Meter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Meter").field("in_use", &self.in_use).finish_non_exhaustive()
+    }
+}
+
+/// One who waits. A drop ends the wait, also that of a caller who was cancelled.
+struct Pending<'a> {
+    meter: &'a Meter,
+    begun: Instant,
+}
+
+impl Pending<'_> {
+    fn begin(meter: &Meter) -> Pending<'_> {
+        meter.pending.increment(1);
+        Pending { meter, begun: Instant::now() }
+    }
+}
+
+impl Drop for Pending<'_> {
+    fn drop(&mut self) {
+        self.meter.pending.decrement(1);
+    }
+}
+
+/// One connection on loan, for the gauges.
+#[derive(Debug)]
+struct Used(Pool);
+
+impl Used {
+    fn begin(pool: &Pool) -> Used {
+        pool.meter.change(pool.connections.size(), 1);
+        Used(pool.clone())
+    }
+}
+
+impl Drop for Used {
+    fn drop(&mut self) {
+        self.0.meter.change(self.0.connections.size(), -1);
+    }
+}
