@@ -35,7 +35,7 @@ mod value;
 
 use std::{fs::File, path::Path, sync::Arc};
 
-use sqlx::{Connection as _, Sqlite, Transaction};
+use sqlx::{Sqlite, Transaction};
 use telemetry::Telemetry;
 
 pub use error::Error;
@@ -46,7 +46,7 @@ pub use sqlx::{Error as RowError, FromRow, Row};
 pub use value::Value;
 
 use crate::storage::{
-    pool::{Connection, Pool},
+    pool::{Loan, Pool},
     query::{On, begin, finish},
 };
 
@@ -129,21 +129,44 @@ impl Db {
     /// Never hold one across a call to another service.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] after 1 s, or when another program holds the file for 5 s.
+    /// [`Error::Unavailable`] when the writer is not free within 1 s, or another program holds the file for 5 s.
     pub async fn begin(&self) -> Result<Tx, Error> {
-        let Inner { telemetry, name, .. } = &*self.inner;
-        let span = begin(telemetry, name, "BEGIN", "BEGIN IMMEDIATE");
-        let begun = async {
-            let connection = self.inner.writer.acquire().await?;
-            Running::begin(connection).await
-        };
-        let running = finish(span, begun.await)?;
-        Ok(Tx { db: self.clone(), running })
+        let span = begin(&self.inner.telemetry, &self.inner.name, "BEGIN", pool::BEGIN);
+        let transaction = finish(span, self.inner.writer.begin().await)?;
+        Ok(Tx { db: self.clone(), transaction })
     }
 
     /// Closes the connections, after the statements that run have ended. Statements that come later are [`Error::Unavailable`].
     pub async fn close(&self) {
         self.inner.reader.close().await;
         self.inner.writer.close().await;
+    }
+}
+
+/// A transaction that may write. Dropped without [`Tx::commit`], it is rolled back.
+#[must_use = "a transaction that is not committed is rolled back"]
+#[derive(Debug)]
+pub struct Tx {
+    db: Db,
+    transaction: Loan<Transaction<'static, Sqlite>>,
+}
+
+impl Tx {
+    /// A statement in this transaction; it sees what those before it did.
+    pub fn query(&mut self, summary: &'static str, text: &'static str) -> Query<'_> {
+        let Inner { telemetry, name, .. } = &*self.db.inner;
+        let on = On::Transaction(&mut self.transaction.it);
+        Query { on, telemetry, namespace: name, summary, text, values: Vec::new() }
+    }
+
+    /// Makes all of it durable, or none. A caller who is cancelled here does not know which.
+    ///
+    /// # Errors
+    /// See [`Error`]; then nothing of it has happened.
+    pub async fn commit(self) -> Result<(), Error> {
+        let Inner { telemetry, name, .. } = &*self.db.inner;
+        let span = begin(telemetry, name, "COMMIT", "COMMIT");
+        let Loan { it: transaction, .. } = self.transaction;
+        finish(span, transaction.commit().await.map_err(Error::from))
     }
 }

@@ -1,14 +1,13 @@
 //! Connections and the figures about them.
 
 use std::{
-    ops::{Deref, DerefMut},
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use sqlx::{
-    Sqlite, SqliteConnection, SqlitePool,
+    Sqlite, SqlitePool, Transaction,
     pool::PoolConnection,
     sqlite::{SqliteConnectOptions, SqlitePoolOptions},
 };
@@ -18,6 +17,9 @@ use super::Error;
 /// How long a caller waits for a connection; architecture.md §8.
 pub(super) const ACQUIRE: Duration = Duration::from_secs(1);
 
+/// How a transaction begins: as the writer, or not at all.
+pub(super) const BEGIN: &str = "BEGIN IMMEDIATE";
+
 /// A pool of connections that counts what it does.
 #[derive(Clone, Debug)]
 pub(super) struct Pool {
@@ -25,10 +27,10 @@ pub(super) struct Pool {
     meter: Arc<Meter>,
 }
 
-/// A connection on loan; dropping it gives it back.
+/// A connection, or a transaction on one, that counts as used; dropping it gives it back.
 #[derive(Debug)]
-pub(super) struct Connection {
-    connection: PoolConnection<Sqlite>,
+pub(super) struct Loan<T> {
+    pub(super) it: T,
     _used: Used,
 }
 
@@ -50,35 +52,32 @@ impl Pool {
     }
 
     /// A connection, after a wait of [`ACQUIRE`] at most.
-    pub(super) async fn acquire(&self) -> Result<Connection, Error> {
+    pub(super) async fn acquire(&self) -> Result<Loan<PoolConnection<Sqlite>>, Error> {
+        self.lend(self.connections.acquire()).await
+    }
+
+    /// A connection with a transaction that may write: nobody else does until it ends.
+    pub(super) async fn begin(&self) -> Result<Loan<Transaction<'static, Sqlite>>, Error> {
+        self.lend(self.connections.begin_with(BEGIN)).await
+    }
+
+    async fn lend<T>(
+        &self,
+        connecting: impl Future<Output = sqlx::Result<T>>,
+    ) -> Result<Loan<T>, Error> {
         let pending = Pending::begin(&self.meter);
-        let connection = self.connections.acquire().await;
-        pending.meter.wait.record(pending.begun.elapsed());
+        let outcome = connecting.await;
+        self.meter.wait.record(pending.begun.elapsed());
         drop(pending);
-        if let Err(sqlx::Error::PoolTimedOut) = connection {
+        if let Err(sqlx::Error::PoolTimedOut) = outcome {
             self.meter.timeouts.increment(1);
         }
-        let connection = connection?;
-        Ok(Connection { connection, _used: Used::begin(self) })
+        Ok(Loan { it: outcome?, _used: Used::begin(self) })
     }
 
     /// Closes the connections, after those on loan came back.
     pub(super) async fn close(&self) {
         self.connections.close().await;
-    }
-}
-
-impl Deref for Connection {
-    type Target = SqliteConnection;
-
-    fn deref(&self) -> &SqliteConnection {
-        &self.connection
-    }
-}
-
-impl DerefMut for Connection {
-    fn deref_mut(&mut self) -> &mut SqliteConnection {
-        &mut self.connection
     }
 }
 

@@ -1,13 +1,13 @@
 //! One statement: its parameters, its span, its rows.
 
-use std::ops::DerefMut;
+use std::ops::{Deref, DerefMut};
 
-use sqlx::{FromRow, Sqlite, SqliteConnection, sqlite::SqliteRow};
+use sqlx::{FromRow, Sqlite, SqliteConnection, pool::PoolConnection, sqlite::SqliteRow};
 use telemetry::{DbCall, DbSpan, Telemetry};
 
 use super::{
     Error, SYSTEM, Value,
-    pool::{Connection, Pool},
+    pool::{Loan, Pool},
     value,
 };
 
@@ -120,16 +120,16 @@ impl<'a> On<'a> {
 }
 
 enum Held<'a> {
-    OnLoan(Connection),
+    OnLoan(Loan<PoolConnection<Sqlite>>),
     Transaction(&'a mut SqliteConnection),
 }
 
-impl std::ops::Deref for Held<'_> {
+impl Deref for Held<'_> {
     type Target = SqliteConnection;
 
     fn deref(&self) -> &SqliteConnection {
         match self {
-            Held::OnLoan(connection) => connection,
+            Held::OnLoan(loan) => &loan.it,
             Held::Transaction(connection) => connection,
         }
     }
@@ -138,7 +138,7 @@ impl std::ops::Deref for Held<'_> {
 impl DerefMut for Held<'_> {
     fn deref_mut(&mut self) -> &mut SqliteConnection {
         match self {
-            Held::OnLoan(connection) => connection,
+            Held::OnLoan(loan) => &mut loan.it,
             Held::Transaction(connection) => connection,
         }
     }
