@@ -1,8 +1,12 @@
 //! What can go wrong with a statement, as far as a caller can act on it.
 
+use std::time::Duration;
+
 use sqlx::error::DatabaseError;
 
-/// Why a statement or a transaction failed. The cause is for the log; a client learns from [`Problem`](crate::problem::Problem) only
+use crate::problem::Problem;
+
+/// Why a statement or a transaction failed. The cause is for the log; a client learns from [`Problem`] only
 /// whether trying again helps.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -55,4 +59,18 @@ impl Error {
 /// SQLite's primary result code: the lowest byte of the extended one that the driver reports.
 pub(super) fn primary_code(error: &dyn DatabaseError) -> Option<i32> {
     error.code()?.parse::<i32>().ok().map(|code| code & 0xff)
+}
+
+impl From<Error> for Problem {
+    fn from(error: Error) -> Problem {
+        match error {
+            Error::Unavailable(_) => {
+                let detail = "The database is busy or cannot be reached. Try again soon.";
+                Problem::unavailable("database-unavailable", detail, Duration::from_secs(1))
+                    .caused_by(error)
+            }
+            // Whoever expects a unique index to hold something back matches on it before it comes here.
+            Error::Unique(_) | Error::Other(_) => Problem::internal(error),
+        }
+    }
 }
