@@ -2,7 +2,9 @@
 
 use std::{
     fmt::{self, Write as _},
-    io::{self, IsTerminal, Write as _},
+    fs::File,
+    io::{self, BufWriter, IsTerminal, Write as _},
+    os::fd::AsFd,
     time::SystemTime,
 };
 
@@ -42,14 +44,19 @@ pub struct StdoutGuard(#[expect(dead_code, reason = "its drop is what it is for"
 
 impl Stdout {
     /// Starts the thread that writes: JSON, one object a line; readable text where stdout is a terminal.
-    pub fn start() -> (Stdout, StdoutGuard) {
+    ///
+    /// # Errors
+    /// When the process has no stdout.
+    pub fn start() -> io::Result<(Stdout, StdoutGuard)> {
+        // Not `io::stdout()` itself: that writes each line by itself. The thread flushes whenever nothing waits.
+        let stdout = File::from(io::stdout().as_fd().try_clone_to_owned()?);
         let (writer, guard) = NonBlockingBuilder::default()
             .buffered_lines_limit(WAITING_LINES)
             .lossy(true)
-            .finish(io::stdout());
+            .finish(BufWriter::with_capacity(64 << 10, stdout));
         let dropped = Some(writer.error_counter());
         let readable = io::stdout().is_terminal();
-        (Stdout { writer: Some(writer), dropped, readable }, StdoutGuard(guard))
+        Ok((Stdout { writer: Some(writer), dropped, readable }, StdoutGuard(guard)))
     }
 
     /// No output.
