@@ -5,6 +5,8 @@ pub mod deadline;
 pub mod extract;
 pub mod health;
 pub mod identity;
+mod layers;
+mod meter;
 pub mod problem;
 mod serve;
 pub mod service;

@@ -121,6 +121,18 @@ impl Problem {
         self
     }
 
+    /// Adds what is wrong with one field.
+    #[must_use]
+    pub fn error(mut self, error: FieldError) -> Problem {
+        self.0.errors.push(error);
+        self
+    }
+
+    pub(crate) fn with_status(mut self, status: StatusCode) -> Problem {
+        self.0.status = status;
+        self
+    }
+
     /// The status.
     pub fn status(&self) -> StatusCode {
         self.0.status
@@ -134,6 +146,11 @@ impl Problem {
     /// What the client is told.
     pub fn detail(&self) -> &str {
         &self.0.detail
+    }
+
+    /// What is wrong with single fields.
+    pub fn errors(&self) -> &[FieldError] {
+        &self.0.errors
     }
 
     /// What only the log is told.

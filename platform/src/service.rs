@@ -2,12 +2,21 @@
 
 use std::{net::TcpListener, time::Duration};
 
-use axum::Router;
+use anyhow::Context;
+use axum::{Router, extract::MatchedPath};
+use futures_util::future::join_all;
 use telemetry::Telemetry;
 use tokio_util::sync::CancellationToken;
 
-use crate::health::Health;
 pub use crate::serve::{KEEP_ALIVE, ServerConfig};
+use crate::{
+    health::{self, Health},
+    layers::{self, App},
+    serve::Server,
+};
+
+/// Whoever asks for health or metrics gets the answer; nobody waits for a scraper that stays connected.
+const INTERNAL_DRAIN: Duration = Duration::from_millis(250);
 
 /// What every part of one service shares. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -75,27 +84,91 @@ impl RouteLimits {
 }
 
 impl Default for Policy {
+    /// For callers inside: believed, not compressed.
     fn default() -> Self {
         Policy {
             edge: false,
             limits: RouteLimits::DEFAULT,
             overrides: &[],
-            compression: true,
+            compression: false,
             encoded_bodies: false,
         }
     }
 }
 
-/// Serves `endpoints`, and health and metrics on `internal`, until `parts.stopping` is cancelled; then drains.
+impl Policy {
+    /// For callers outside: not believed, compressed.
+    pub fn edge() -> Policy {
+        Policy { edge: true, compression: true, ..Policy::default() }
+    }
+
+    pub(crate) fn limits_of(&self, route: Option<&MatchedPath>) -> &RouteLimits {
+        let named = |route: &MatchedPath| {
+            self.overrides.iter().find(|(path, _)| *path == route.as_str()).map(|(_, it)| it)
+        };
+        route.and_then(named).unwrap_or(&self.limits)
+    }
+}
+
+/// Serves `endpoints`, and health and metrics on `internal`, until `parts.stopping` is cancelled; then stops in order.
+///
+/// The order: not ready any more, and [`ServerConfig::notice`] for everybody to notice; no new connections; requests in flight end, for
+/// [`ServerConfig::drain`] at most; the internal port last. What works in the background watches `parts.stopping` itself. Telemetry
+/// is flushed by the caller, after this has returned.
 ///
 /// # Errors
-/// When a socket cannot be used.
+/// When a socket cannot be used; then none is.
 pub async fn run(
     parts: Parts,
     internal: TcpListener,
     endpoints: Vec<Endpoint>,
     server: &ServerConfig,
 ) -> anyhow::Result<()> {
-    let _ = (parts, internal, endpoints, server);
-    anyhow::bail!("the server is not written yet")
+    let internal = Endpoint {
+        role: "internal",
+        listener: internal,
+        router: health::router(&parts),
+        policy: Policy::default(),
+    };
+    let internal = Prepared::new(internal, &parts, false)?;
+    let endpoints = endpoints
+        .into_iter()
+        .map(|endpoint| Prepared::new(endpoint, &parts, true))
+        .collect::<anyhow::Result<Vec<_>>>()?;
+
+    let upkeep = tokio::spawn(parts.telemetry.clone().upkeep());
+    let internal = internal.serve(server);
+    let servers: Vec<Server> = endpoints.into_iter().map(|it| it.serve(server)).collect();
+
+    parts.stopping.cancelled().await;
+    tracing::info!("stopping");
+    parts.health.stop_ready();
+    tokio::time::sleep(server.notice).await;
+    join_all(servers.into_iter().map(|it| it.stop(server.drain))).await;
+    internal.stop(INTERNAL_DRAIN).await;
+    upkeep.abort();
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// An endpoint whose socket belongs to the runtime.
+struct Prepared {
+    role: &'static str,
+    listener: tokio::net::TcpListener,
+    app: App,
+}
+
+impl Prepared {
+    fn new(endpoint: Endpoint, parts: &Parts, traced: bool) -> anyhow::Result<Prepared> {
+        let Endpoint { role, listener, router, policy } = endpoint;
+        let listener = listener
+            .set_nonblocking(true)
+            .and_then(|()| tokio::net::TcpListener::from_std(listener))
+            .with_context(|| format!("using the socket of {role}"))?;
+        Ok(Prepared { role, listener, app: layers::around(router, policy, parts, traced) })
+    }
+
+    fn serve(self, config: &ServerConfig) -> Server {
+        Server::start(self.role, self.listener, self.app, config)
+    }
 }
