@@ -207,7 +207,7 @@ pub fn arguments<P: Part>(heading: &'static str) -> impl Iterator<Item = Arg> {
             .allow_hyphen_values(true)
             .help(format!("{help}{default}"))
             .help_heading(heading)
-            .global(true)
+            .hide_short_help(true)
     })
 }
 
