@@ -1,0 +1,57 @@
+//! Takes an upload to the disk, so that it needs no memory and can be read twice.
+
+use std::{
+    fs::File,
+    io::{self, Write as _},
+};
+
+use axum::body::Body;
+use bytes::Bytes;
+use http::StatusCode;
+use http_body_util::BodyExt as _;
+use platform::problem::Problem;
+use tokio::task::spawn_blocking;
+
+/// How much is collected before it is written.
+const CHUNK: usize = 1 << 20;
+
+/// The body as a file without a name, which is gone when it is closed.
+///
+/// # Errors
+/// 400 for a body that breaks off. One that is too large or too slow breaks off here, too; the server knows why, and says so instead.
+pub(super) async fn receive(mut body: Body) -> Result<File, Problem> {
+    let mut file = blocking(tempfile::tempfile).await?;
+    let (mut chunks, mut size) = (Vec::new(), 0);
+    while let Some(frame) = body.frame().await {
+        let Ok(chunk) = frame.map_err(broken)?.into_data() else { continue };
+        size += chunk.len();
+        chunks.push(chunk);
+        if size >= CHUNK {
+            file = write(file, std::mem::take(&mut chunks)).await?;
+            size = 0;
+        }
+    }
+    write(file, chunks).await
+}
+
+async fn write(mut file: File, chunks: Vec<Bytes>) -> Result<File, Problem> {
+    blocking(move || {
+        for chunk in chunks {
+            file.write_all(&chunk)?;
+        }
+        Ok(file)
+    })
+    .await
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> Result<T, Problem> {
+    let outcome = spawn_blocking(work).await.map_err(Problem::internal)?;
+    outcome.map_err(Problem::internal)
+}
+
+fn broken(cause: axum::Error) -> Problem {
+    let detail = "The upload broke off before its end. Nothing was imported.";
+    Problem::new(StatusCode::BAD_REQUEST, "incomplete-body", detail).caused_by(cause)
+}

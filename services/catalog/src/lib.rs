@@ -1,0 +1,87 @@
+//! The catalog: which songs there are. It owns them, finds them, and takes many at once.
+//!
+//! Everybody who is signed in reads and adds; only who added a song changes or removes it. Ids of users are all it knows of them.
+//!
+//! `musics.rs` has the songs one by one and in lists, `import.rs` the files; `song.rs` says what a song is, `text.rs` when two texts are
+//! the same, `store.rs` has every statement.
+
+mod import;
+mod meter;
+mod musics;
+mod seed;
+mod song;
+mod store;
+mod text;
+
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+
+use axum::{Router, extract::FromRef};
+use platform::{
+    config::HttpUrl,
+    identity::Verifier,
+    service::{Parts, Policy},
+    storage::{self, Db, Migrated},
+};
+use tokio_util::sync::CancellationToken;
+
+/// The service's name, in telemetry, commands and messages.
+pub const NAME: &str = "catalog";
+
+platform::settings! {
+    /// Settings of the catalog.
+    pub struct Config {
+        /// Address and port for the other services.
+        pub listen: SocketAddr = "127.0.0.1:9102", "CATALOG_LISTEN";
+        /// Address and port for health and metrics.
+        pub internal_listen: SocketAddr = "127.0.0.1:9182", "CATALOG_INTERNAL_LISTEN";
+        /// The SQLite file with the songs; it is created with its folder.
+        pub database: PathBuf = "./data/catalog.db", "CATALOG_DATABASE";
+        /// Base address of accounts, which has the keys to verify callers.
+        pub accounts_url: HttpUrl = "http://127.0.0.1:9101", "CATALOG_ACCOUNTS_URL";
+        /// Whether a new, empty catalog is given a short list of invented songs.
+        pub seed: bool = "false", "CATALOG_SEED";
+    }
+}
+
+/// What handlers can ask for.
+#[derive(Clone, Debug)]
+struct Catalog {
+    db: Db,
+    verifier: Arc<Verifier>,
+    stopping: CancellationToken,
+}
+
+impl FromRef<Catalog> for Arc<Verifier> {
+    fn from_ref(catalog: &Catalog) -> Arc<Verifier> {
+        Arc::clone(&catalog.verifier)
+    }
+}
+
+/// Opens the database, migrates it and plants the first songs if it is told to; then the routes are ready to be served with [`policy`].
+///
+/// # Errors
+/// As [`Db::open`]: one sentence with the file and the remedy.
+pub async fn router(config: &Config, parts: &Parts) -> anyhow::Result<Router> {
+    let migrating = parts.health.latch("migrations");
+    let db = Db::open(&config.database, &store::MIGRATIONS, &parts.telemetry).await?;
+    if config.seed {
+        seed::plant(&db).await?;
+    }
+    drop(migrating);
+    let verifier = Arc::new(Verifier::new(&config.accounts_url, &parts.telemetry)?);
+    let catalog = Catalog { db, verifier, stopping: parts.stopping.clone() };
+    Ok(Router::new().merge(musics::router()).merge(import::router()).with_state(catalog))
+}
+
+/// The limits of requests: an import may be large and take its time.
+pub fn policy() -> Policy {
+    Policy { overrides: &[import::LIMITS], ..Policy::default() }
+}
+
+/// Brings the database to the newest version without a start.
+///
+/// # Errors
+/// As [`router`].
+pub async fn migrate(config: &Config) -> anyhow::Result<Migrated> {
+    storage::migrate(&config.database, &store::MIGRATIONS).await
+}

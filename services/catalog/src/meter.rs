@@ -1,0 +1,44 @@
+//! The metrics of the catalog: a function each, whose parameters are the labels.
+
+use std::time::Duration;
+
+use metrics::{counter, histogram};
+
+/// Where a song came from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Origin {
+    /// One request for one song.
+    Api,
+    /// A file with many.
+    Import,
+    /// The list of a first start.
+    Seed,
+}
+
+/// Songs that were added.
+pub(crate) fn created(origin: Origin, count: u64) {
+    let source = match origin {
+        Origin::Api => "api",
+        Origin::Import => "import",
+        Origin::Seed => "seed",
+    };
+    counter!("catalog_musics_created_total", "source" => source).increment(count);
+}
+
+/// A song was removed by its owner.
+pub(crate) fn deleted() {
+    counter!("catalog_musics_deleted_total").increment(1);
+}
+
+/// Records of imported files by what became of them. Counted when their batch is in the database.
+pub(crate) fn imported(added: u64, already: u64, refused: u64) {
+    for (outcome, rows) in [("added", added), ("already", already), ("refused", refused)] {
+        counter!("catalog_import_rows_total", "outcome" => outcome).increment(rows);
+    }
+}
+
+/// An import ended: `completed`, or `interrupted` by a stop of the service. Its time counts from the first byte of the file.
+pub(crate) fn import_ended(completed: bool, took: Duration) {
+    let outcome = if completed { "completed" } else { "interrupted" };
+    histogram!("catalog_import_duration_seconds", "outcome" => outcome).record(took);
+}

@@ -1,0 +1,82 @@
+//! Reading: a page of a list, some by their ids, one.
+
+use axum::extract::State;
+use platform::{
+    extract::{Json, Path, Query},
+    identity::Caller,
+    problem::{FieldError, Problem},
+};
+use serde::Serialize;
+
+use super::{not_found, query};
+use crate::{
+    Catalog,
+    store::{self, Music},
+};
+
+/// Most ids of one [`batch`].
+const BATCH: usize = 500;
+
+/// A part of a list.
+#[derive(Debug, Serialize)]
+pub(super) struct Page {
+    items: Vec<Music>,
+    /// The `cursor` of the next page; null at the end.
+    next: Option<String>,
+    /// How many the whole list has; only where `count=true` asked for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    total: Option<i64>,
+}
+
+pub(super) async fn list(
+    State(catalog): State<Catalog>,
+    _: Caller,
+    Query(given): Query<Vec<(String, String)>>,
+) -> Result<Json<Page>, Problem> {
+    let query::List { filter, after, limit, count } =
+        query::List::read(given).map_err(Problem::invalid)?;
+    // One more than asked for: its presence says that there is a next page.
+    let mut items = store::page(&catalog.db, &filter, after, limit + 1).await?;
+    let more = items.len() > limit as usize;
+    items.truncate(limit as usize);
+    let next = items.last().filter(|_| more).map(|last| query::cursor(last.id));
+    let total = match count {
+        true => Some(store::count(&catalog.db, &filter).await?),
+        false => None,
+    };
+    Ok(Json(Page { items, next, total }))
+}
+
+pub(super) async fn one(
+    State(catalog): State<Catalog>,
+    _: Caller,
+    Path(id): Path<i64>,
+) -> Result<Json<Music>, Problem> {
+    store::find(&catalog.db, id).await?.map(Json).ok_or_else(|| not_found(id))
+}
+
+/// Those of `?ids=1,2,3` that exist, by id.
+pub(super) async fn batch(
+    State(catalog): State<Catalog>,
+    _: Caller,
+    Query(given): Query<Vec<(String, String)>>,
+) -> Result<Json<Vec<Music>>, Problem> {
+    let ids = ids(&given).map_err(|wrong| Problem::invalid(vec![wrong]))?;
+    // A list of numbers cannot fail to serialise.
+    let ids = serde_json::to_string(&ids).map_err(Problem::internal)?;
+    Ok(Json(store::find_many(&catalog.db, ids).await?))
+}
+
+fn ids(given: &[(String, String)]) -> Result<Vec<i64>, FieldError> {
+    let [(name, ids)] = given else {
+        return Err(FieldError::new("?ids", "is the one parameter: ids divided by commas"));
+    };
+    if name != "ids" {
+        return Err(FieldError::new(format!("?{name}"), "is not known; ids is"));
+    }
+    if ids.split(',').count() > BATCH {
+        return Err(FieldError::new("?ids", format!("must have {BATCH} ids at most")).limit(BATCH));
+    }
+    let ids: Result<Vec<i64>, _> = ids.split(',').map(str::parse).collect();
+    ids.map_err(|_| FieldError::new("?ids", "must be whole numbers divided by commas"))
+}

@@ -1,0 +1,381 @@
+//! Every statement of the catalog, a function each.
+
+use std::collections::BTreeSet;
+
+use platform::storage::{Db, Error, FromRow, Migration, Migrations, Query, Row, RowError, Tx};
+use serde::Serialize;
+
+use crate::song::{Derived, Song};
+
+/// The schema; see `migrations/sqlite`.
+pub(crate) static MIGRATIONS: Migrations = Migrations {
+    setting: "CATALOG_DATABASE",
+    list: &[Migration {
+        version: 1,
+        name: "musics",
+        sqlite: include_str!("../migrations/sqlite/0001_musics.sql"),
+    }],
+};
+
+/// A song of the catalog, as it is answered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Music {
+    pub(crate) id: i64,
+    pub(crate) title: String,
+    pub(crate) artist: String,
+    pub(crate) album: String,
+    pub(crate) genre: String,
+    pub(crate) duration_ms: Option<i64>,
+    /// Who added it and may change it; nobody: null.
+    pub(crate) created_by: Option<i64>,
+}
+
+type Columns = (i64, String, String, String, String, Option<i64>, Option<i64>);
+
+impl<'r, R: Row> FromRow<'r, R> for Music
+where
+    Columns: FromRow<'r, R>,
+{
+    fn from_row(row: &'r R) -> Result<Music, RowError> {
+        let (id, title, artist, album, genre, duration_ms, created_by) = Columns::from_row(row)?;
+        Ok(Music { id, title, artist, album, genre, duration_ms, created_by })
+    }
+}
+
+/// `SELECT` and the columns of a [`Music`], before the rest of a statement.
+macro_rules! select_music {
+    ($rest:literal) => {
+        concat!(
+            "SELECT musics.id, musics.title, musics.artist, musics.album, musics.genre, musics.duration_ms, \
+             musics.created_by ",
+            $rest
+        )
+    };
+}
+
+/// Which songs a list has. Names are folded; `words` is a query of the search ([`matching`]).
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Filter {
+    pub(crate) words: Option<String>,
+    pub(crate) artist: Option<String>,
+    pub(crate) genre: Option<String>,
+    pub(crate) created_by: Option<i64>,
+}
+
+/// One way into the table. The index of `$drive` finds the place behind the id `$5` by one seek, so page N costs what page 1 costs;
+/// the other conditions are looked at on the rows that come.
+macro_rules! way {
+    ($from:literal, $drive:literal, $id:literal) => {
+        Way {
+            page: concat!(
+                select_music!(""),
+                way!(@matching $from, $drive),
+                " AND ", $id, " > $5 ORDER BY ", $id, " LIMIT $6"
+            ),
+            count: concat!("SELECT count(*) ", way!(@matching $from, $drive)),
+            #[cfg(test)]
+            plan: concat!(
+                "EXPLAIN QUERY PLAN SELECT * ", way!(@matching $from, $drive),
+                " AND ", $id, " > $5 ORDER BY ", $id, " LIMIT $6"
+            ),
+        }
+    };
+    (@matching $from:literal, $drive:literal) => {
+        concat!(
+            "FROM ", $from, " WHERE ", $drive,
+            " AND ($1 IS NULL OR musics.artist_folded = $1)",
+            " AND ($2 IS NULL OR musics.genre_folded = $2)",
+            " AND ($3 IS NULL OR musics.created_by = $3)"
+        )
+    };
+}
+
+struct Way {
+    page: &'static str,
+    count: &'static str,
+    #[cfg(test)]
+    plan: &'static str,
+}
+
+static BY_WORDS: Way = way!(
+    "musics_words JOIN musics ON musics.id = musics_words.rowid",
+    "musics_words MATCH $4",
+    "musics_words.rowid"
+);
+static BY_ARTIST: Way = way!("musics", "$4 IS NULL AND musics.artist_folded = $1", "musics.id");
+static BY_CREATOR: Way = way!("musics", "$4 IS NULL AND musics.created_by = $3", "musics.id");
+static BY_GENRE: Way = way!("musics", "$4 IS NULL AND musics.genre_folded = $2", "musics.id");
+static ALL: Way = way!("musics", "$4 IS NULL", "musics.id");
+
+impl Filter {
+    /// The way that meets the fewest songs.
+    fn way(&self) -> &'static Way {
+        match self {
+            Filter { words: Some(_), .. } => &BY_WORDS,
+            Filter { artist: Some(_), .. } => &BY_ARTIST,
+            Filter { created_by: Some(_), .. } => &BY_CREATOR,
+            Filter { genre: Some(_), .. } => &BY_GENRE,
+            _ => &ALL,
+        }
+    }
+
+    fn bind<'a>(&self, query: Query<'a>) -> Query<'a> {
+        let Filter { words, artist, genre, created_by } = self.clone();
+        query.bind(artist).bind(genre).bind(created_by).bind(words)
+    }
+}
+
+/// The first `limit` songs behind the id `after`, by id.
+pub(crate) async fn page(
+    db: &Db,
+    filter: &Filter,
+    after: i64,
+    limit: u32,
+) -> Result<Vec<Music>, Error> {
+    let query = filter.bind(db.query("SELECT musics", filter.way().page));
+    query.bind(after).bind(limit).fetch_all().await
+}
+
+/// How many songs the list has in all.
+pub(crate) async fn count(db: &Db, filter: &Filter) -> Result<i64, Error> {
+    let query = filter.bind(db.query("SELECT musics", filter.way().count));
+    let (count,) = query.fetch_one::<(i64,)>().await?;
+    Ok(count)
+}
+
+const FIND: &str = select_music!("FROM musics WHERE musics.id = $1");
+
+pub(crate) async fn find(db: &Db, id: i64) -> Result<Option<Music>, Error> {
+    db.query("SELECT musics", FIND).bind(id).fetch_optional().await
+}
+
+/// Those of `ids`, a JSON array, that exist; by id.
+pub(crate) async fn find_many(db: &Db, ids: String) -> Result<Vec<Music>, Error> {
+    const TEXT: &str = select_music!(
+        "FROM musics WHERE musics.id IN (SELECT value FROM json_each($1)) ORDER BY musics.id"
+    );
+    db.query("SELECT musics", TEXT).bind(ids).fetch_all().await
+}
+
+/// Adds a song and tells its id.
+pub(crate) async fn insert(db: &Db, song: &Song, created_by: i64) -> Result<i64, Error> {
+    const TEXT: &str = "INSERT INTO musics (title, artist, album, genre, duration_ms, created_by, \
+         match_key, artist_folded, genre_folded, words) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) RETURNING id";
+    let Derived { match_key, artist_folded, genre_folded, words } = song.derive();
+    let (id,) = db
+        .write("INSERT musics", TEXT)
+        .bind(&song.title)
+        .bind(&song.artist)
+        .bind(&song.album)
+        .bind(&song.genre)
+        .bind(song.duration_ms)
+        .bind(created_by)
+        .bind(match_key)
+        .bind(artist_folded)
+        .bind(genre_folded)
+        .bind(words)
+        .fetch_one::<(i64,)>()
+        .await?;
+    Ok(id)
+}
+
+/// Adds those of `songs` whose key is not there yet, in their order, and tells how many.
+///
+/// `songs` is a JSON array of what [`row`] makes; two of them must not have the same key.
+pub(crate) async fn insert_missing(
+    tx: &mut Tx,
+    songs: String,
+    created_by: Option<i64>,
+) -> Result<u64, Error> {
+    const TEXT: &str = "INSERT INTO musics (title, artist, album, genre, duration_ms, created_by, \
+         match_key, artist_folded, genre_folded, words) \
+         SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, $2, \
+         value ->> 5, value ->> 6, value ->> 7, value ->> 8 FROM json_each($1) AS song \
+         WHERE NOT EXISTS (SELECT 1 FROM musics WHERE match_key = song.value ->> 5) ORDER BY song.key";
+    tx.query("INSERT musics", TEXT).bind(songs).bind(created_by).execute().await
+}
+
+/// One song for [`insert_missing`].
+pub(crate) fn row(song: Song, derived: Derived) -> impl Serialize {
+    let Song { title, artist, album, genre, duration_ms } = song;
+    let Derived { match_key, artist_folded, genre_folded, words } = derived;
+    (title, artist, album, genre, duration_ms, match_key, artist_folded, genre_folded, words)
+}
+
+pub(crate) async fn find_in(tx: &mut Tx, id: i64) -> Result<Option<Music>, Error> {
+    tx.query("SELECT musics", FIND).bind(id).fetch_optional().await
+}
+
+/// Gives the song another content.
+pub(crate) async fn update(tx: &mut Tx, id: i64, song: &Song) -> Result<(), Error> {
+    const TEXT: &str = "UPDATE musics SET title = $2, artist = $3, album = $4, genre = $5, \
+         duration_ms = $6, match_key = $7, artist_folded = $8, genre_folded = $9, words = $10 \
+         WHERE id = $1";
+    let Derived { match_key, artist_folded, genre_folded, words } = song.derive();
+    tx.query("UPDATE musics", TEXT)
+        .bind(id)
+        .bind(&song.title)
+        .bind(&song.artist)
+        .bind(&song.album)
+        .bind(&song.genre)
+        .bind(song.duration_ms)
+        .bind(match_key)
+        .bind(artist_folded)
+        .bind(genre_folded)
+        .bind(words)
+        .execute()
+        .await?;
+    Ok(())
+}
+
+/// Removes the song if it is `owner`'s, and tells whether it did.
+pub(crate) async fn delete(db: &Db, id: i64, owner: i64) -> Result<bool, Error> {
+    const TEXT: &str = "DELETE FROM musics WHERE id = $1 AND created_by = $2";
+    Ok(db.write("DELETE musics", TEXT).bind(id).bind(owner).execute().await? == 1)
+}
+
+pub(crate) async fn is_empty(tx: &mut Tx) -> Result<bool, Error> {
+    const TEXT: &str = "SELECT NOT EXISTS (SELECT 1 FROM musics)";
+    let (empty,) = tx.query("SELECT musics", TEXT).fetch_one::<(bool,)>().await?;
+    Ok(empty)
+}
+
+/// Notes that something has been done; false: it was noted before.
+pub(crate) async fn reach(tx: &mut Tx, milestone: &'static str) -> Result<bool, Error> {
+    const TEXT: &str = "INSERT INTO milestones (name) VALUES ($1) ON CONFLICT DO NOTHING";
+    Ok(tx.query("INSERT milestones", TEXT).bind(milestone).execute().await? == 1)
+}
+
+/// Words as a query for the search: each is a prefix, and all have to be there.
+///
+/// They need no escaping: a word has letters, digits and symbols only ([`text::words`](crate::text::words)).
+pub(crate) fn matching(words: &BTreeSet<String>) -> String {
+    let mut query = String::new();
+    let mut words = words.iter().peekable();
+    while let Some(word) = words.next() {
+        // They are sorted: if any begins with this one, the next one does, and whoever has that one has this one.
+        if words.peek().is_some_and(|next| next.starts_with(word.as_str())) {
+            continue;
+        }
+        if !query.is_empty() {
+            query.push(' ');
+        }
+        query.push('"');
+        query.push_str(word);
+        query.push_str("\"*");
+    }
+    query
+}
+
+#[cfg(test)]
+mod tests {
+    use telemetry::Telemetry;
+    use tempfile::TempDir;
+
+    use super::*;
+
+    async fn catalog() -> (Db, TempDir) {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("catalog.db");
+        (Db::open(&path, &MIGRATIONS, &Telemetry::disabled("catalog")).await.unwrap(), folder)
+    }
+
+    fn song(title: &str, artist: &str) -> Song {
+        let [title, artist] = [title, artist].map(str::to_owned);
+        Song { title, artist, album: String::new(), genre: String::new(), duration_ms: None }
+    }
+
+    /// The index of the words says the same as the table, or SQLite finds the difference.
+    async fn check_words(db: &Db) {
+        const TEXT: &str =
+            "INSERT INTO musics_words (musics_words, rank) VALUES ('integrity-check', 1)";
+        db.write("INSERT musics_words", TEXT).execute().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn every_page_is_found_by_a_seek_and_needs_no_sorting() {
+        let (db, _folder) = catalog().await;
+        let filter =
+            |words: Option<&str>, artist: Option<&str>, genre: Option<&str>, created_by| {
+                let [words, artist, genre] = [words, artist, genre].map(|it| it.map(str::to_owned));
+                Filter { words, artist, genre, created_by }
+            };
+        for (filter, expected) in [
+            // "M": by the words; ">": behind an id; the order is that of the ids.
+            (
+                filter(Some("\"a\"*"), Some("a"), Some("g"), Some(1)),
+                "SCAN musics_words VIRTUAL TABLE INDEX 64:M1>",
+            ),
+            (
+                filter(None, Some("a"), Some("g"), Some(1)),
+                "USING INDEX musics_by_artist (artist_folded=? AND id>?)",
+            ),
+            (
+                filter(None, None, Some("g"), Some(1)),
+                "USING INDEX musics_by_created_by (created_by=? AND id>?)",
+            ),
+            (
+                filter(None, None, Some("g"), None),
+                "USING INDEX musics_by_genre (genre_folded=? AND id>?)",
+            ),
+            (filter(None, None, None, None), "USING INTEGER PRIMARY KEY (rowid>?)"),
+        ] {
+            let query = filter.bind(db.query("EXPLAIN musics", filter.way().plan)).bind(0).bind(1);
+            let plan = query.fetch_all::<(i64, i64, i64, String)>().await.unwrap();
+            let plan: Vec<String> = plan.into_iter().map(|it| it.3).collect();
+            assert!(plan[0].contains(expected), "{plan:?}");
+            assert!(!plan.iter().any(|it| it.contains("TEMP B-TREE")), "{plan:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_index_of_words_keeps_step_with_every_change() {
+        let (db, _folder) = catalog().await;
+        let found = async |word: &str| {
+            let words = Some(matching(&crate::text::words([word])));
+            count(&db, &Filter { words, ..Filter::default() }).await.unwrap()
+        };
+        let id = insert(&db, &song("Ágætis byrjun", "Sigur Rós"), 7).await.unwrap();
+        assert_eq!((found("agae").await, found("ros").await, found("tea").await), (1, 1, 0));
+        let mut tx = db.begin().await.unwrap();
+        update(&mut tx, id, &song("Tea", "Sigur Rós")).await.unwrap();
+        tx.commit().await.unwrap();
+        assert_eq!((found("agae").await, found("ros").await, found("tea").await), (0, 1, 1));
+        check_words(&db).await;
+        assert!(!delete(&db, id, 8).await.unwrap() && delete(&db, id, 7).await.unwrap());
+        assert_eq!(found("ros").await, 0);
+        check_words(&db).await;
+        assert_ne!(
+            insert(&db, &song("New", "N"), 7).await.unwrap(),
+            id,
+            "an id is not given twice"
+        );
+    }
+
+    #[tokio::test]
+    async fn missing_songs_are_added_in_their_order_and_counted() {
+        let (db, _folder) = catalog().await;
+        let there = insert(&db, &song("song 5", "A"), 7).await.unwrap();
+        let songs: Vec<_> =
+            (0..1_000).rev().map(|number| song(&format!("Song {number}"), "a")).collect();
+        let rows: Vec<_> = songs.iter().map(|song| row(song.clone(), song.derive())).collect();
+        let rows = serde_json::to_string(&rows).unwrap();
+        for expected in [999, 0] {
+            let mut tx = db.begin().await.unwrap();
+            assert_eq!(insert_missing(&mut tx, rows.clone(), None).await.unwrap(), expected);
+            tx.commit().await.unwrap();
+        }
+        let all = page(&db, &Filter::default(), there, 500).await.unwrap();
+        let titles = all.iter().map(|it| it.title.clone());
+        assert!(
+            titles.eq((0..1_000)
+                .rev()
+                .filter(|it| *it != 5)
+                .take(500)
+                .map(|it| format!("Song {it}")))
+        );
+        assert!(all.iter().all(|it| it.created_by.is_none() && it.duration_ms.is_none()));
+        check_words(&db).await;
+    }
+}
