@@ -10,7 +10,7 @@ use super::{HttpUrl, Value};
 crate::settings! {
     /// Traces, metrics and logs.
     pub struct Telemetry {
-        /// Base address of the OTLP receiver for traces and logs; by default the sidecar of this process, else http://127.0.0.1:4318.
+        /// Base address of the OTLP receiver for traces and logs; by default the sidecar of this process, else port 4318 of this machine.
         pub endpoint: Option<HttpUrl> = none, "OTEL_EXPORTER_OTLP_ENDPOINT";
         /// How long one export may take, retries included, in milliseconds.
         pub timeout: Milliseconds = "5000", "OTEL_EXPORTER_OTLP_TIMEOUT";
@@ -20,7 +20,7 @@ crate::settings! {
         pub service_name: Option<String> = none, "OTEL_SERVICE_NAME";
         /// More attributes for every span and line: key=value,key=value.
         pub resource_attributes: Attributes = none, "OTEL_RESOURCE_ATTRIBUTES";
-        /// Which traces are recorded: always_on, always_off, traceidratio, or parentbased_ before one of them.
+        /// Which traces are recorded: `always_on`, `always_off`, `traceidratio`, or `parentbased_` before one of them.
         pub sampler: Sampler = "parentbased_always_on", "OTEL_TRACES_SAMPLER";
         /// The share of traces that the ratio samplers record, 0 to 1.
         pub sampler_ratio: f64 = "1", "OTEL_TRACES_SAMPLER_ARG";

@@ -1,0 +1,111 @@
+//! Accounts: who there is, what proves it, and the assertions by which the other services believe it.
+//!
+//! `users.rs` has signing up and names, `tokens.rs` signing in, `exchange.rs` what the gateway asks for each request; `hashing.rs` keeps
+//! passwords slow to guess and cheap enough to serve, `store.rs` has every statement.
+
+mod exchange;
+mod hashing;
+mod meter;
+mod password;
+mod store;
+mod token;
+mod tokens;
+mod username;
+mod users;
+
+use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf, sync::Arc, time::SystemTime};
+
+use axum::{Json, Router, extract::FromRef, extract::State, routing::get};
+use platform::{
+    identity::{Keys, Signer, Verifier},
+    service::{Parts, Policy, RouteLimits},
+    storage::{self, Db, Migrated},
+};
+
+use crate::hashing::Hashers;
+
+/// The service's name, in telemetry, commands and messages.
+pub const NAME: &str = "accounts";
+
+platform::settings! {
+    /// Settings of accounts.
+    pub struct Config {
+        /// Address and port for the other services.
+        pub listen: SocketAddr = "127.0.0.1:9101", "ACCOUNTS_LISTEN";
+        /// Address and port for health and metrics.
+        pub internal_listen: SocketAddr = "127.0.0.1:9181", "ACCOUNTS_INTERNAL_LISTEN";
+        /// The SQLite file with users and tokens; it is created with its folder.
+        pub database: PathBuf = "./data/accounts.db", "ACCOUNTS_DATABASE";
+        /// The key that signs assertions (Ed25519, PKCS#8 PEM, mode 600); it is created where it is missing.
+        pub signing_key: PathBuf = "./data/accounts.key", "ACCOUNTS_SIGNING_KEY_FILE";
+        /// How many passwords are hashed at once, 19 MiB and a core each; by default one less than there are cores.
+        pub hashers: Option<NonZeroUsize> = none, "ACCOUNTS_HASHERS";
+    }
+}
+
+/// What handlers can ask for.
+#[derive(Clone)]
+struct Accounts {
+    db: Db,
+    signer: Arc<Signer>,
+    verifier: Arc<Verifier>,
+    hashers: Hashers,
+}
+
+impl FromRef<Accounts> for Arc<Verifier> {
+    fn from_ref(accounts: &Accounts) -> Arc<Verifier> {
+        Arc::clone(&accounts.verifier)
+    }
+}
+
+/// Opens and migrates the database and loads or makes the signing key; then the routes are ready to be served with [`policy`].
+///
+/// # Errors
+/// As [`Db::open`] and [`Signer::from_file`]: one sentence with the file and the remedy.
+pub async fn router(config: &Config, parts: &Parts) -> anyhow::Result<Router> {
+    let migrating = parts.health.latch("migrations");
+    let db = Db::open(&config.database, &store::MIGRATIONS, &parts.telemetry).await?;
+    drop(migrating);
+    let signer = Arc::new(Signer::from_file(&config.signing_key)?);
+    let verifier = Arc::new(Verifier::fixed(signer.keys())?);
+    meter::start();
+    let accounts = Accounts { db, signer, verifier, hashers: Hashers::new(hashers(config)) };
+    Ok(Router::new()
+        .merge(users::router())
+        .merge(tokens::router())
+        .merge(exchange::router())
+        .route("/.well-known/jwks.json", get(keys))
+        .with_state(accounts))
+}
+
+/// The limits of requests: nothing here is larger than a name, an address and a password.
+pub fn policy() -> Policy {
+    let limits = RouteLimits { body: 4 << 10, ..RouteLimits::DEFAULT };
+    Policy { limits, ..Policy::default() }
+}
+
+/// Brings the database to this program's version.
+///
+/// # Errors
+/// As [`Db::open`].
+pub async fn migrate(config: &Config) -> anyhow::Result<Migrated> {
+    storage::migrate(&config.database, &store::MIGRATIONS).await
+}
+
+/// One core is left for everything else, where there is more than one.
+fn hashers(config: &Config) -> NonZeroUsize {
+    config.hashers.unwrap_or_else(|| {
+        let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        NonZeroUsize::new(cores - 1).unwrap_or(NonZeroUsize::MIN)
+    })
+}
+
+async fn keys(State(accounts): State<Accounts>) -> Json<Keys> {
+    Json(accounts.signer.keys().clone())
+}
+
+/// Milliseconds since 1970.
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
