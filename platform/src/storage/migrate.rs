@@ -153,6 +153,16 @@ async fn run(
         ),
         other => anyhow!("the database {} cannot be migrated: {other}", path.display()),
     };
+    let all =
+        "SELECT count(*), count(*) FILTER (WHERE name = '_sqlx_migrations') FROM sqlite_schema";
+    let counted = sqlx::query_as::<_, (i64, i64)>(all).fetch_one(&mut *connection).await;
+    if let (1.., 0) = counted.map_err(|cause| failed(cause.into()))? {
+        return Err(anyhow!(
+            "the database {} belongs to another program; set {} to another file",
+            path.display(),
+            migrations.setting
+        ));
+    }
     connection.ensure_migrations_table(TABLE).await.map_err(failed)?;
     let there = connection.list_applied_migrations(TABLE).await.map_err(failed)?;
     let newest = |versions: &mut dyn Iterator<Item = i64>| versions.max().unwrap_or(0);

@@ -47,7 +47,7 @@ pub use value::Value;
 
 use crate::storage::{
     pool::{Loan, Pool},
-    query::{On, begin, finish},
+    query::{On, begin, run},
 };
 
 /// `db.system.name` of the semantic conventions.
@@ -132,7 +132,7 @@ impl Db {
     /// [`Error::Unavailable`] when the writer is not free within 1 s, or another program holds the file for 5 s.
     pub async fn begin(&self) -> Result<Tx, Error> {
         let span = begin(&self.inner.telemetry, &self.inner.name, "BEGIN", pool::BEGIN);
-        let transaction = finish(span, self.inner.writer.begin().await)?;
+        let transaction = run(span, self.inner.writer.begin()).await?;
         Ok(Tx { db: self.clone(), transaction })
     }
 
@@ -167,6 +167,6 @@ impl Tx {
         let Inner { telemetry, name, .. } = &*self.db.inner;
         let span = begin(telemetry, name, "COMMIT", "COMMIT");
         let Loan { it: transaction, .. } = self.transaction;
-        finish(span, transaction.commit().await.map_err(Error::from))
+        run(span, async { Ok(transaction.commit().await?) }).await
     }
 }

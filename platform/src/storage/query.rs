@@ -4,6 +4,7 @@ use std::ops::{Deref, DerefMut};
 
 use sqlx::{FromRow, Sqlite, SqliteConnection, pool::PoolConnection, sqlite::SqliteRow};
 use telemetry::{DbCall, DbSpan, Telemetry};
+use tracing::{Dispatch, instrument::WithSubscriber as _};
 
 use super::{
     Error, SYSTEM, Value,
@@ -72,7 +73,7 @@ impl Query<'_> {
             let query = sqlx::query_as_with::<Sqlite, T, _>(self.text, values);
             Ok(query.fetch_all(&mut *self.on.connection().await?).await?)
         };
-        finish(span, rows.await)
+        run(span, rows).await
     }
 
     /// The first row, or none. The statement runs to its end, because only there SQLite commits a write and can fail to.
@@ -102,7 +103,7 @@ impl Query<'_> {
             let query = sqlx::query_with(self.text, values);
             Ok(query.execute(&mut *self.on.connection().await?).await?.rows_affected())
         };
-        finish(span, changed.await)
+        run(span, changed).await
     }
 
     fn span(&self) -> DbSpan {
@@ -154,7 +155,14 @@ pub(super) fn begin(
     telemetry.db_span(&DbCall { system: SYSTEM, namespace, summary, text })
 }
 
-pub(super) fn finish<T>(span: DbSpan, outcome: Result<T, Error>) -> Result<T, Error> {
+/// What is behind a span, and its end.
+pub(super) async fn run<T>(
+    span: DbSpan,
+    work: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    // The driver enters the current span of `tracing` on SQLite's thread and lets go of it some time after it has answered. A business span
+    // would end after the request that it is part of. So the driver sees no subscriber.
+    let outcome = work.with_subscriber(Dispatch::none()).await;
     match &outcome {
         Ok(_) => span.end(None),
         Err(error) => span.end(Some(&error.kind())),

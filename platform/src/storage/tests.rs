@@ -3,6 +3,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use sqlx::Connection as _;
 use tempfile::TempDir;
 
 use super::*;
@@ -151,6 +152,20 @@ async fn a_file_that_is_no_database_is_refused_and_stays_as_it_is() {
         )
     );
     assert_eq!(fs::read_to_string(&path).unwrap(), text);
+}
+
+#[tokio::test]
+async fn a_database_of_another_program_is_refused_and_stays_as_it_is() {
+    let Place { path, _dir } = place();
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let options = migrate::options(&path);
+    let mut other = sqlx::SqliteConnection::connect_with(&options).await.unwrap();
+    sqlx::query("CREATE TABLE bookmarks (url TEXT)").execute(&mut other).await.unwrap();
+    other.close().await.unwrap();
+    let before = fs::read(&path).unwrap();
+    let told = refusal(&path, &SONGS).await;
+    assert!(told.contains("belongs to another program; set SONGS_DATABASE"), "{told}");
+    assert_eq!(fs::read(&path).unwrap(), before);
 }
 
 #[tokio::test]

@@ -37,7 +37,8 @@ pub(crate) fn imported(added: u64, already: u64, refused: u64) {
     }
 }
 
-/// An import ended: `completed`, or `interrupted` by a stop of the service. Its time counts from the first byte of the file.
+/// An import ended: `completed`, or `interrupted` by a stop of the service or a failing database. Its time counts from the request's
+/// beginning, so it has the upload in it. An import whose client went away is not counted.
 pub(crate) fn import_ended(completed: bool, took: Duration) {
     let outcome = if completed { "completed" } else { "interrupted" };
     histogram!("catalog_import_duration_seconds", "outcome" => outcome).record(took);

@@ -1,0 +1,7 @@
+//! The catalog over HTTP, as the gateway sees it.
+
+mod app;
+mod bad_input;
+mod import;
+mod lists;
+mod musics;
