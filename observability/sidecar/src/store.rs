@@ -3,9 +3,17 @@
 //! Receivers add, the query APIs and the console read, all through [`Store`]; [`MemoryStore`] is the one there is. Times are nanoseconds
 //! since 1970 (UTC), durations nanoseconds, sizes bytes.
 
+mod decode;
+mod fragment;
+mod logs;
+mod memory;
 mod model;
 mod query;
+mod red;
+mod search;
+mod spans;
 
+pub use memory::MemoryStore;
 pub use model::{
     AnyValue, Attributes, Event, KeyValue, Link, LogRecord, Resource, Scope, Span, SpanId,
     SpanKind, Status, Trace, TraceId, value_text,
@@ -14,6 +22,9 @@ pub use query::{
     BUCKET_NS, Bucket, Dependency, LATENCY_BUCKETS, LogQuery, Operation, Rollup, ServiceCount,
     Stats, TraceQuery, TraceSummary, latency_bound_ns,
 };
+
+pub(crate) use decode::spans as decode_spans;
+pub(crate) use model::double_json;
 
 use opentelemetry_proto::tonic::{logs::v1::ResourceLogs, trace::v1::ResourceSpans};
 use tokio::sync::broadcast;

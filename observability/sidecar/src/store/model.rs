@@ -188,7 +188,7 @@ pub struct Span {
     pub span_id: SpanId,
     /// The span that it is part of; that one need not be here.
     pub parent: Option<SpanId>,
-    /// `service.name` of the resource; empty where there is none.
+    /// `service.name` of the resource; `missing-service-name` where there is none.
     pub service: Arc<str>,
     /// The operation.
     pub name: String,
@@ -284,7 +284,9 @@ pub struct LogRecord {
     pub body: String,
     /// What is said about it.
     pub attributes: Attributes,
-    /// `service.name` of the resource; empty where there is none.
+    /// The name of the kind of event that it tells; mostly empty.
+    pub event_name: String,
+    /// `service.name` of the resource; `missing-service-name` where there is none.
     pub service: Arc<str>,
     /// The trace during which it was written.
     pub trace_id: Option<TraceId>,
@@ -302,9 +304,28 @@ pub fn value_text(value: &AnyValue) -> String {
         None => String::new(),
         Some(Value::StringValue(text)) => text.clone(),
         Some(Value::BytesValue(bytes)) => STANDARD.encode(bytes),
-        Some(Value::DoubleValue(number)) => number.to_string(),
+        Some(Value::DoubleValue(number)) => double_text(*number),
         Some(_) => value_json(value).to_string(),
     }
+}
+
+/// As Go and JavaScript write it: with an exponent where it is very large or very small.
+fn double_text(number: f64) -> String {
+    let size = number.abs();
+    if number == 0.0 || !number.is_finite() || (1e-6..1e21).contains(&size) {
+        return number.to_string();
+    }
+    let text = format!("{number:e}");
+    if size < 1.0 { text } else { text.replace('e', "e+") }
+}
+
+/// A number as JSON, a whole one without a fraction; as text where JSON has no such number.
+pub(crate) fn double_json(number: f64) -> serde_json::Value {
+    const EXACT: f64 = (1_u64 << 53) as f64;
+    if number.fract() == 0.0 && number.abs() < EXACT {
+        return (number as i64).into();
+    }
+    serde_json::Number::from_f64(number).map_or_else(|| double_text(number).into(), Into::into)
 }
 
 /// A value as JSON: maps keep their keys sorted, bytes become base64, numbers that JSON does not have become texts.
@@ -315,8 +336,7 @@ fn value_json(value: &AnyValue) -> serde_json::Value {
         Some(Value::StringValue(text)) => Json::from(text.as_str()),
         Some(Value::BoolValue(it)) => Json::from(*it),
         Some(Value::IntValue(number)) => Json::from(*number),
-        Some(Value::DoubleValue(number)) if number.is_finite() => Json::from(*number),
-        Some(Value::DoubleValue(number)) => Json::from(number.to_string()),
+        Some(Value::DoubleValue(number)) => double_json(*number),
         Some(Value::BytesValue(bytes)) => Json::from(STANDARD.encode(bytes)),
         Some(Value::ArrayValue(array)) => array.values.iter().map(value_json).collect(),
         Some(Value::KvlistValue(map)) => {
