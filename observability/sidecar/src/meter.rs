@@ -1,1 +1,83 @@
-//! Not written yet.
+//! The metrics of the sidecar, a function each. They are declared in `observability/schema`.
+
+use std::{sync::Arc, time::Duration};
+
+use metrics::{counter, describe_counter, describe_gauge, gauge};
+use tokio_util::sync::CancellationToken;
+
+use crate::{Store, store::Stats};
+
+const RECEIVED: &str = "sidecar_received_items_total";
+const REJECTED: &str = "sidecar_rejected_items_total";
+const REFUSED: &str = "sidecar_refused_requests_total";
+const EVICTED: &str = "sidecar_evicted_items_total";
+const BYTES: &str = "sidecar_store_bytes";
+const LIMIT: &str = "sidecar_store_limit_bytes";
+
+/// Why a whole request is refused.
+const REASONS: [&str; 5] = ["too_large", "bad_data", "content_type", "encoding", "full"];
+
+/// Describes all, and begins every counter at 0, so that its first event is an increase.
+pub(crate) fn start() {
+    describe_counter!(RECEIVED, "Spans, log records and data points that arrived and are kept");
+    describe_counter!(
+        REJECTED,
+        "Spans, log records and data points refused in a request that was accepted"
+    );
+    describe_counter!(REFUSED, "Requests to the receivers that were refused as a whole");
+    describe_counter!(EVICTED, "Spans and log records that had to leave for newer ones");
+    describe_gauge!(BYTES, "Memory that the kept spans and log records take");
+    describe_gauge!(LIMIT, "Memory that the kept spans and log records may take");
+    for signal in ["traces", "logs", "metrics"] {
+        counter!(RECEIVED, "signal" => signal).increment(0);
+        counter!(REJECTED, "signal" => signal).increment(0);
+    }
+    for reason in REASONS {
+        counter!(REFUSED, "reason" => reason).increment(0);
+    }
+    stored(&Stats::default());
+}
+
+pub(crate) fn received(signal: &'static str, accepted: u64, rejected: u64) {
+    counter!(RECEIVED, "signal" => signal).increment(accepted);
+    counter!(REJECTED, "signal" => signal).increment(rejected);
+}
+
+/// `reason` is one of [`REASONS`].
+pub(crate) fn refused(reason: &'static str) {
+    counter!(REFUSED, "reason" => reason).increment(1);
+}
+
+fn stored(stats: &Stats) {
+    for (signal, bytes, limit, evicted) in [
+        ("traces", stats.span_bytes, stats.span_limit, stats.evicted_spans),
+        ("logs", stats.log_bytes, stats.log_limit, stats.evicted_logs),
+    ] {
+        gauge!(BYTES, "signal" => signal).set(bytes as f64);
+        gauge!(LIMIT, "signal" => signal).set(limit as f64);
+        counter!(EVICTED, "signal" => signal).absolute(evicted);
+    }
+}
+
+/// Keeps the figures of the store fresh, and says once when it is full for the first time. Ends with `stopping`.
+pub(crate) async fn watch(store: Arc<dyn Store>, stopping: CancellationToken) {
+    let mut tick = tokio::time::interval(Duration::from_secs(1));
+    let mut told = [false; 2];
+    while stopping.run_until_cancelled(tick.tick()).await.is_some() {
+        let stats = store.stats();
+        stored(&stats);
+        let kinds = [
+            ("spans", stats.evicted_spans, "SIDECAR_TRACES_MEMORY"),
+            ("log records", stats.evicted_logs, "SIDECAR_LOGS_MEMORY"),
+        ];
+        for (told, (kind, evicted, setting)) in told.iter_mut().zip(kinds) {
+            if evicted > 0 && !*told {
+                *told = true;
+                tracing::info!(
+                    setting,
+                    "the store is full: from now on the oldest {kind} leave for new ones"
+                );
+            }
+        }
+    }
+}
