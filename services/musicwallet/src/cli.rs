@@ -1,0 +1,127 @@
+//! The command line. Settings come from their declarations; this is the rest.
+
+use std::{io, path::PathBuf};
+
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use clap_complete::Shell;
+
+use crate::{Failure, services::Target};
+
+const AFTER_HELP: &str = "\
+Examples:
+  musicwallet                                   everything in one process, data under ./data
+  musicwallet serve catalog --check             are the settings of the catalog right?
+  CATALOG_LISTEN=127.0.0.1:0 musicwallet serve catalog
+  musicwallet import --musics songs.csv --username ada --password-file ada.txt
+  musicwallet config                            every setting, its value and where it comes from
+
+Exit codes:
+  0 done   1 failed while running   2 wrong usage or settings   3 cannot start   4 imported, but rows were refused
+
+Every setting is a flag or an environment variable of the same name (--catalog-listen, CATALOG_LISTEN).
+`--help` lists those of the command; `-h` does not.";
+
+pub(crate) fn command() -> Command {
+    let check = Arg::new("check")
+        .long("check")
+        .action(ArgAction::SetTrue)
+        .help("Only check the settings: report every mistake, start nothing");
+    let targets = Target::ALL.into_iter().map(|target| {
+        Command::new(target.name())
+            .about(target.about())
+            .arg(check.clone())
+            .args(target.arguments())
+            .args(Target::common_arguments())
+    });
+    let all_settings = || {
+        let own = Target::ALL.into_iter().flat_map(Target::arguments);
+        own.chain(Target::common_arguments()).collect::<Vec<_>>()
+    };
+    Command::new("musicwallet")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("A music library whose behaviour can be seen.")
+        .long_about(
+            "A music library whose behaviour can be seen: microservices that emit traces, metrics and logs, \
+             and a sidecar that shows them.\n\nWithout a command it starts every service and the sidecar in one \
+             process, with SQLite files under ./data.",
+        )
+        .after_help(AFTER_HELP)
+        .args_conflicts_with_subcommands(true)
+        .arg(check)
+        .args(all_settings())
+        .subcommand(
+            Command::new("serve")
+                .about("Run one service in this process")
+                .subcommand_required(true)
+                .subcommand_value_name("TARGET")
+                .subcommand_help_heading("Targets")
+                .subcommands(targets),
+        )
+        .subcommand(
+            Command::new("migrate")
+                .about("Bring the databases to this program's version, and stop")
+                .args(all_settings()),
+        )
+        .subcommand(
+            Command::new("config")
+                .about("Show every setting, its value and where the value comes from")
+                .args(all_settings()),
+        )
+        .subcommand(import())
+        .subcommand(
+            Command::new("completions").about("Print completions for a shell").arg(
+                Arg::new("shell")
+                    .required(true)
+                    .value_parser(value_parser!(Shell))
+                    .help("The shell they are for"),
+            ),
+        )
+}
+
+fn import() -> Command {
+    let path = |name: &'static str, help: &'static str| {
+        Arg::new(name).long(name).value_name("FILE").value_parser(value_parser!(PathBuf)).help(help)
+    };
+    Command::new("import")
+        .about("Import songs from a CSV file through the API")
+        .after_help(
+            "The file has a header with title and artist, and album, genre and duration_ms if it likes.\n\
+             Songs that the catalog has already are left alone, so an import can be repeated.\n\n\
+             Sign in with --username and a password from --password-file or MUSICWALLET_PASSWORD,\n\
+             or with a token from MUSICWALLET_TOKEN. Secrets are no flags: other users can see flags.",
+        )
+        .arg(path("musics", "The songs, UTF-8, 32 MiB and 100,000 rows at most").required(true))
+        .arg(
+            Arg::new("url")
+                .long("url")
+                .env("MUSICWALLET_URL")
+                .default_value("http://127.0.0.1:8080")
+                .help("Where the gateway is"),
+        )
+        .arg(Arg::new("username").long("username").value_name("NAME").help("Who imports them"))
+        .arg(path("password-file", "A file that holds the password"))
+}
+
+/// Prints the completions that `matches` ask for.
+pub(crate) fn completions(matches: &ArgMatches) -> Result<(), Failure> {
+    if let Some(shell) = matches.get_one::<Shell>("shell") {
+        clap_complete::generate(*shell, &mut command(), "musicwallet", &mut io::stdout());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn a_flag_before_a_command_is_refused_and_not_lost() {
+        let args = ["musicwallet", "--catalog-listen", "127.0.0.1:0", "config"];
+        assert!(command().try_get_matches_from(args).is_err());
+    }
+}

@@ -1,0 +1,259 @@
+//! The services by name: their settings, their sockets, and how each is prepared.
+
+use std::net::{SocketAddr, TcpListener};
+
+use anyhow::Context;
+use clap::Arg;
+use platform::{
+    config::{self, HttpUrl, Part, Reader, Value, arguments},
+    service::{Endpoint, Parts},
+};
+
+use crate::Failure;
+
+/// What a process can serve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Target {
+    Sidecar,
+    Accounts,
+    Catalog,
+    Gateway,
+}
+
+impl Target {
+    /// In the order of their start: who is called before who calls.
+    pub(crate) const ALL: [Target; 4] =
+        [Target::Sidecar, Target::Accounts, Target::Catalog, Target::Gateway];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Target::Sidecar => sidecar::NAME,
+            Target::Accounts => accounts::NAME,
+            Target::Catalog => catalog::NAME,
+            Target::Gateway => gateway::NAME,
+        }
+    }
+
+    /// The target of a name that clap has accepted.
+    pub(crate) fn named(name: &str) -> Target {
+        let found = Target::ALL.into_iter().find(|target| target.name() == name);
+        found.unwrap_or_else(|| unreachable!("clap knows no target {name}"))
+    }
+
+    pub(crate) fn about(self) -> &'static str {
+        match self {
+            Target::Sidecar => {
+                "Receives, keeps and shows telemetry: OTLP, Jaeger's API, the console"
+            }
+            Target::Accounts => "People, their passwords and tokens",
+            Target::Catalog => "The songs",
+            Target::Gateway => "The public API",
+        }
+    }
+
+    pub(crate) fn arguments(self) -> Vec<Arg> {
+        match self {
+            Target::Sidecar => arguments::<sidecar::Config>("Sidecar").collect(),
+            Target::Accounts => arguments::<accounts::Config>("Accounts").collect(),
+            Target::Catalog => arguments::<catalog::Config>("Catalog").collect(),
+            Target::Gateway => arguments::<gateway::Config>("Gateway").collect(),
+        }
+    }
+
+    /// Settings that each target has.
+    pub(crate) fn common_arguments() -> Vec<Arg> {
+        arguments::<config::telemetry::Telemetry>("Telemetry").collect()
+    }
+}
+
+/// The settings of one service.
+#[derive(Clone, Debug)]
+pub(crate) enum Settings {
+    Sidecar(sidecar::Config),
+    Accounts(accounts::Config),
+    Catalog(catalog::Config),
+    Gateway(gateway::Config),
+}
+
+impl Settings {
+    /// `None` when one of them is wrong; the reader knows which.
+    pub(crate) fn read(target: Target, reader: &mut Reader) -> Option<Settings> {
+        match target {
+            Target::Sidecar => Part::read(reader).map(Settings::Sidecar),
+            Target::Accounts => Part::read(reader).map(Settings::Accounts),
+            Target::Catalog => Part::read(reader).map(Settings::Catalog),
+            Target::Gateway => Part::read(reader).map(Settings::Gateway),
+        }
+    }
+
+    fn addresses(&self) -> Vec<(&'static str, &'static str, SocketAddr)> {
+        match self {
+            Settings::Sidecar(config) => vec![
+                ("otlp-grpc", "SIDECAR_OTLP_GRPC_LISTEN", config.otlp_grpc_listen),
+                ("otlp-http", "SIDECAR_OTLP_HTTP_LISTEN", config.otlp_http_listen),
+                ("jaeger", "SIDECAR_JAEGER_LISTEN", config.jaeger_listen),
+                ("console", "CONSOLE_LISTEN", config.console_listen),
+                ("internal", "SIDECAR_INTERNAL_LISTEN", config.internal_listen),
+            ],
+            Settings::Accounts(config) => vec![
+                ("api", "ACCOUNTS_LISTEN", config.listen),
+                ("internal", "ACCOUNTS_INTERNAL_LISTEN", config.internal_listen),
+            ],
+            Settings::Catalog(config) => vec![
+                ("api", "CATALOG_LISTEN", config.listen),
+                ("internal", "CATALOG_INTERNAL_LISTEN", config.internal_listen),
+            ],
+            Settings::Gateway(config) => vec![
+                ("api", "GATEWAY_LISTEN", config.listen),
+                ("internal", "GATEWAY_INTERNAL_LISTEN", config.internal_listen),
+            ],
+        }
+    }
+}
+
+/// A service whose sockets are bound, before anything else of it exists.
+#[derive(Debug)]
+pub(crate) struct Bound {
+    pub(crate) target: Target,
+    pub(crate) settings: Settings,
+    sockets: Vec<(&'static str, TcpListener)>,
+}
+
+impl Bound {
+    /// Binds every socket of the service.
+    pub(crate) fn bind(target: Target, settings: Settings) -> Result<Bound, Failure> {
+        let bind = |(role, variable, address): (&'static str, &'static str, SocketAddr)| {
+            let socket = TcpListener::bind(address).map_err(|error| {
+                let flag = variable.to_ascii_lowercase().replace('_', "-");
+                let name = target.name();
+                let why = match error.kind() {
+                    std::io::ErrorKind::AddrInUse => "another program has it".to_owned(),
+                    _ => error.to_string(),
+                };
+                Failure::new(
+                    Failure::START,
+                    format!(
+                        "{name} cannot listen on {address} ({role}): {why}. Stop the other program, or set {variable} \
+                         (--{flag}) to another address; port 0 takes any free one. Nothing was started."
+                    ),
+                )
+            })?;
+            Ok((role, socket))
+        };
+        let sockets = settings.addresses().into_iter().map(bind).collect::<Result<_, Failure>>()?;
+        let mut bound = Bound { target, settings, sockets };
+        bound.tell_the_console();
+        Ok(bound)
+    }
+
+    /// The console shows where to send telemetry: the real ports, not the 0 of a setting.
+    fn tell_the_console(&mut self) {
+        let (grpc, http) = (self.address("otlp-grpc"), self.address("otlp-http"));
+        let (jaeger, console) = (self.address("jaeger"), self.address("console"));
+        if let Settings::Sidecar(config) = &mut self.settings {
+            let addresses = [
+                (&mut config.otlp_grpc_listen, grpc),
+                (&mut config.otlp_http_listen, http),
+                (&mut config.jaeger_listen, jaeger),
+                (&mut config.console_listen, console),
+            ];
+            for (setting, bound) in addresses {
+                *setting = bound.unwrap_or(*setting);
+            }
+        }
+    }
+
+    /// The address of a socket, with the real port where the setting says 0.
+    pub(crate) fn address(&self, role: &str) -> Option<SocketAddr> {
+        let (_, socket) = self.sockets.iter().find(|(name, _)| *name == role)?;
+        socket.local_addr().ok()
+    }
+
+    /// Every socket with its role.
+    pub(crate) fn addresses(&self) -> impl Iterator<Item = (&'static str, SocketAddr)> {
+        self.sockets.iter().filter_map(|(role, socket)| Some((*role, socket.local_addr().ok()?)))
+    }
+
+    /// Makes everything but the sockets: opens and migrates databases, builds the routes. Nothing answers yet.
+    pub(crate) async fn prepare(mut self, parts: &Parts) -> anyhow::Result<Prepared> {
+        let internal = self.take("internal")?;
+        let endpoints = match &self.settings {
+            Settings::Sidecar(config) => sidecar::endpoints(config, parts)
+                .into_iter()
+                .map(|(role, router, policy)| {
+                    Ok(Endpoint { role, listener: self.take(role)?, router, policy })
+                })
+                .collect::<anyhow::Result<_>>()?,
+            Settings::Accounts(config) => {
+                let router = accounts::router(config, parts).await?;
+                vec![self.api(router, accounts::policy())?]
+            }
+            Settings::Catalog(config) => {
+                let router = catalog::router(config, parts).await?;
+                vec![self.api(router, catalog::policy())?]
+            }
+            Settings::Gateway(config) => {
+                let router = gateway::router(config, parts).await?;
+                vec![self.api(router, gateway::policy())?]
+            }
+        };
+        Ok(Prepared { internal, endpoints })
+    }
+
+    fn api(
+        &mut self,
+        router: axum::Router,
+        policy: platform::service::Policy,
+    ) -> anyhow::Result<Endpoint> {
+        Ok(Endpoint { role: "api", listener: self.take("api")?, router, policy })
+    }
+
+    fn take(&mut self, role: &str) -> anyhow::Result<TcpListener> {
+        let at = self.sockets.iter().position(|(name, _)| *name == role);
+        let at = at.with_context(|| format!("there is no socket for {role}"))?;
+        Ok(self.sockets.swap_remove(at).1)
+    }
+}
+
+/// A service that only has to be run.
+pub(crate) struct Prepared {
+    pub(crate) internal: TcpListener,
+    pub(crate) endpoints: Vec<Endpoint>,
+}
+
+/// In one process the services call the sockets that this process bound, whatever ports those got. With `seed` a first start has songs.
+pub(crate) fn connect(services: &mut [Bound], seed: bool) {
+    let url = |services: &[Bound], target: Target, role: &str| {
+        let service = services.iter().find(|service| service.target == target)?;
+        HttpUrl::parse(&format!("http://{}", service.address(role)?)).ok()
+    };
+    let accounts = url(services, Target::Accounts, "api");
+    let catalog = url(services, Target::Catalog, "api");
+    let scrape = services
+        .iter()
+        .filter_map(|service| {
+            let internal = url(services, service.target, "internal")?;
+            Some(format!("{}={internal}/metrics", service.target.name()))
+        })
+        .collect::<Vec<_>>();
+    for service in services {
+        match &mut service.settings {
+            Settings::Sidecar(config) => config.scrape.clone_from(&scrape),
+            Settings::Accounts(_) => {}
+            Settings::Catalog(config) => {
+                set(&mut config.accounts_url, accounts.as_ref());
+                config.seed |= seed;
+            }
+            Settings::Gateway(config) => {
+                set(&mut config.accounts_url, accounts.as_ref());
+                set(&mut config.catalog_url, catalog.as_ref());
+            }
+        }
+    }
+}
+
+fn set(url: &mut HttpUrl, bound: Option<&HttpUrl>) {
+    if let Some(bound) = bound {
+        url.clone_from(bound);
+    }
+}

@@ -1,0 +1,474 @@
+//! The really started program, in both shapes, as its users meet it: over HTTP, on free ports, with a data folder of its own.
+
+use std::{
+    collections::HashMap,
+    fs,
+    io::{BufRead, BufReader},
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::{Arc, Mutex},
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use reqwest::{Method, blocking::Client, header::HeaderMap};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// Longer than anything here takes on a busy machine; reached only by a failure.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+pub(crate) const PASSWORD: &str = "seven brave otters sing";
+
+/// The variables that say where to listen, all set to any free port.
+const LISTEN: [(&str, &[&str]); 4] = [
+    (
+        "sidecar",
+        &[
+            "SIDECAR_OTLP_GRPC_LISTEN",
+            "SIDECAR_OTLP_HTTP_LISTEN",
+            "SIDECAR_JAEGER_LISTEN",
+            "CONSOLE_LISTEN",
+            "SIDECAR_INTERNAL_LISTEN",
+        ],
+    ),
+    ("accounts", &["ACCOUNTS_LISTEN", "ACCOUNTS_INTERNAL_LISTEN"]),
+    ("catalog", &["CATALOG_LISTEN", "CATALOG_INTERNAL_LISTEN"]),
+    ("gateway", &["GATEWAY_LISTEN", "GATEWAY_INTERNAL_LISTEN"]),
+];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// Everything in one process.
+    One,
+    /// A process for each service.
+    Four,
+}
+
+/// Runs a journey in both shapes.
+pub(crate) fn in_both_shapes(journey: impl Fn(&App)) {
+    for shape in [Shape::One, Shape::Four] {
+        journey(&App::start(shape));
+    }
+}
+
+/// MusicWallet, running.
+pub(crate) struct App {
+    pub(crate) processes: Vec<Process>,
+    pub(crate) data: TempDir,
+    client: Client,
+}
+
+impl App {
+    pub(crate) fn start(shape: Shape) -> App {
+        App::start_with(shape, &[])
+    }
+
+    /// With more settings, which every process gets.
+    pub(crate) fn start_with(shape: Shape, settings: &[(&str, &str)]) -> App {
+        let data = tempfile::tempdir().unwrap();
+        let mut processes = Vec::new();
+        match shape {
+            Shape::One => processes.push(Process::start(&[], data.path(), settings)),
+            Shape::Four => {
+                let mut settings: Vec<(String, String)> =
+                    settings.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+                settings.push(("CATALOG_SEED".into(), "true".into()));
+                for (service, _) in LISTEN {
+                    let pairs: Vec<_> =
+                        settings.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+                    let process = Process::start(&["serve", service], data.path(), &pairs);
+                    let mut learn = |variable: &str, role: &str| {
+                        let url = format!("http://{}", process.address(service, role));
+                        settings.push((variable.to_owned(), url));
+                    };
+                    match service {
+                        "sidecar" => learn("OTEL_EXPORTER_OTLP_ENDPOINT", "otlp-http"),
+                        "accounts" => {
+                            learn("CATALOG_ACCOUNTS_URL", "api");
+                            learn("GATEWAY_ACCOUNTS_URL", "api");
+                        }
+                        "catalog" => learn("GATEWAY_CATALOG_URL", "api"),
+                        _ => {}
+                    }
+                    processes.push(process);
+                }
+            }
+        }
+        let client = Client::builder().timeout(PATIENCE).no_proxy().build().unwrap();
+        let app = App { processes, data, client };
+        for (service, _) in LISTEN {
+            let ready = || app.internal(service, "/health/ready").status == 200;
+            eventually(&format!("{service} is ready"), || ready().then_some(()).ok_or("not yet"));
+        }
+        app
+    }
+
+    /// The base address of a socket.
+    pub(crate) fn url(&self, service: &str, role: &str) -> String {
+        let find = |process: &Process| process.find(service, role);
+        let address = self.processes.iter().find_map(find);
+        format!("http://{}", address.unwrap_or_else(|| panic!("{service} has no {role}")))
+    }
+
+    /// A call of the public API. `token` empty: nobody is signed in.
+    pub(crate) fn call(&self, method: Method, path: &str, token: &str, body: Option<Value>) -> Reply {
+        let mut request = self.client.request(method, format!("{}{path}", self.url("gateway", "api")));
+        if !token.is_empty() {
+            request = request.header("authorization", format!("Token {token}"));
+        }
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        Reply::to(request)
+    }
+
+    pub(crate) fn get(&self, path: &str, token: &str) -> Reply {
+        self.call(Method::GET, path, token, None)
+    }
+
+    pub(crate) fn post(&self, path: &str, token: &str, body: Value) -> Reply {
+        self.call(Method::POST, path, token, Some(body))
+    }
+
+    /// A CSV file for the catalog.
+    pub(crate) fn import(&self, token: &str, csv: impl Into<reqwest::blocking::Body>) -> Reply {
+        let url = format!("{}/api/musics/import", self.url("gateway", "api"));
+        let request = self.client.post(url).header("content-type", "text/csv").body(csv);
+        Reply::to(request.header("authorization", format!("Token {token}")).timeout(Duration::from_secs(150)))
+    }
+
+    /// A page of a service's internal port.
+    pub(crate) fn internal(&self, service: &str, path: &str) -> Reply {
+        self.open(&format!("{}{path}", self.url(service, "internal")))
+    }
+
+    /// A page of the console.
+    pub(crate) fn console(&self, path: &str) -> Reply {
+        self.open(&format!("{}{path}", self.url("sidecar", "console")))
+    }
+
+    pub(crate) fn open(&self, url: &str) -> Reply {
+        Reply::to(self.client.get(url))
+    }
+
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Signs up and in; the token.
+    pub(crate) fn someone(&self, username: &str) -> String {
+        let email = format!("{username}@example.org");
+        let new = json!({"username": username, "email": email, "password": PASSWORD});
+        let signed_up = self.post("/api/users/", "", new);
+        assert_eq!(signed_up.status, 201, "{signed_up:?}");
+        self.token(username)
+    }
+
+    pub(crate) fn token(&self, username: &str) -> String {
+        let who = json!({"username": username, "password": PASSWORD});
+        let reply = self.post("/api-token-auth/", "", who);
+        reply.json["token"].as_str().unwrap_or_else(|| panic!("{reply:?}")).to_owned()
+    }
+
+    /// The value of a series of a service's metrics, by the beginning of its line; `None` where it is not there.
+    pub(crate) fn metric(&self, service: &str, series: &str) -> Option<f64> {
+        let text = self.internal(service, "/metrics").text;
+        let rest = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '))?;
+        rest.parse().ok()
+    }
+
+    /// Waits until the sidecar has the whole trace: exactly `expected`, as `service: name` in any order, and no orphan.
+    pub(crate) fn trace_is(&self, id: &str, expected: &[&str]) -> Trace {
+        let mut expected: Vec<String> = expected.iter().map(|&it| it.to_owned()).collect();
+        expected.sort();
+        self.trace_when(id, |trace| {
+            let names = trace.names();
+            let orphans = trace.orphans();
+            if names == expected && orphans.is_empty() {
+                return Ok(());
+            }
+            Err(format!("spans {names:#?}, orphans {orphans:?}; expected {expected:#?}"))
+        })
+    }
+
+    /// Waits until the trace is as `complete` wants it.
+    pub(crate) fn trace_when(&self, id: &str, complete: impl Fn(&Trace) -> Result<(), String>) -> Trace {
+        let url = format!("{}/api/traces/{id}", self.url("sidecar", "jaeger"));
+        eventually(&format!("trace {id} is complete"), || {
+            let reply = self.open(&url);
+            let trace = Trace::from(&reply.json).ok_or_else(|| format!("{reply:?}"))?;
+            complete(&trace)?;
+            Ok(trace)
+        })
+    }
+
+    /// Stops every process as an orchestrator does, callers first; all must end well.
+    pub(crate) fn stop(&mut self) {
+        for process in self.processes.iter_mut().rev() {
+            let status = process.terminate();
+            assert!(status.success(), "{status:?}\n{}", process.output());
+        }
+    }
+}
+
+/// One process of the program.
+pub(crate) struct Process {
+    child: Child,
+    stdout: Arc<Mutex<Vec<String>>>,
+    stderr: Arc<Mutex<Vec<String>>>,
+    readers: Vec<JoinHandle<()>>,
+}
+
+impl Process {
+    /// Starts it, and waits until it has told all its addresses.
+    pub(crate) fn start(arguments: &[&str], directory: &Path, settings: &[(&str, &str)]) -> Process {
+        let mut process = Process::launch(arguments, directory, settings);
+        let expected: usize = LISTEN
+            .into_iter()
+            .filter(|(service, _)| arguments.len() < 2 || arguments[1] == *service)
+            .map(|(_, variables)| variables.len())
+            .sum();
+        eventually("the program listens", || {
+            if let Some(status) = process.child.try_wait().unwrap() {
+                panic!("it ended with {status}:\n{}", process.output());
+            }
+            let told = process.listening().len();
+            if told == expected { Ok(()) } else { Err(format!("{told} of {expected} sockets")) }
+        });
+        process
+    }
+
+    /// Starts it; it may well fail.
+    pub(crate) fn launch(arguments: &[&str], directory: &Path, settings: &[(&str, &str)]) -> Process {
+        let mut command = Command::new(binary());
+        command.args(arguments).current_dir(directory).env_clear().envs(settings.iter().copied());
+        for variable in LISTEN.iter().flat_map(|(_, variables)| *variables) {
+            if !settings.iter().any(|(name, _)| name == variable) {
+                command.env(variable, "127.0.0.1:0");
+            }
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let (stdout, first) = collect(child.stdout.take().unwrap());
+        let (stderr, second) = collect(child.stderr.take().unwrap());
+        Process { child, stdout, stderr, readers: vec![first, second] }
+    }
+
+    /// Waits for its end: code, stdout and stderr.
+    pub(crate) fn end(mut self) -> (Option<i32>, String, String) {
+        let status = self.wait();
+        let stdout = self.stdout.lock().unwrap().join("\n");
+        let stderr = self.stderr.lock().unwrap().join("\n");
+        (status.code(), stdout, stderr)
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// SIGTERM, and the end that it leads to.
+    pub(crate) fn terminate(&mut self) -> ExitStatus {
+        self.signal("TERM");
+        self.wait()
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
+        let id = self.id().to_string();
+        let sent = Command::new("kill").args([&format!("-{name}"), &id]).status().unwrap();
+        assert!(sent.success(), "kill -{name} {id}");
+    }
+
+    fn wait(&mut self) -> ExitStatus {
+        let child = &mut self.child;
+        let status = eventually("the process ends", || child.try_wait().unwrap().ok_or("it runs"));
+        for reader in self.readers.drain(..) {
+            reader.join().unwrap();
+        }
+        status
+    }
+
+    /// Its log lines so far.
+    pub(crate) fn logs(&self) -> Vec<Value> {
+        let lines = self.stdout.lock().unwrap();
+        let parsed = lines.iter().map(|line| {
+            serde_json::from_str(line).unwrap_or_else(|_| panic!("stdout has a line that is no JSON: {line}"))
+        });
+        parsed.filter(|line: &Value| line["listening"].is_null()).collect()
+    }
+
+    pub(crate) fn output(&self) -> String {
+        let (stdout, stderr) = (self.stdout.lock().unwrap(), self.stderr.lock().unwrap());
+        format!("{}\n{}", stdout.join("\n"), stderr.join("\n"))
+    }
+
+    fn address(&self, service: &str, role: &str) -> String {
+        self.find(service, role).unwrap_or_else(|| panic!("{service} {role}:\n{}", self.output()))
+    }
+
+    fn find(&self, service: &str, role: &str) -> Option<String> {
+        self.listening().remove(&(service.to_owned(), role.to_owned()))
+    }
+
+    fn listening(&self) -> HashMap<(String, String), String> {
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let lines = self.stdout.lock().unwrap();
+        let told = lines.iter().filter_map(|line| {
+            let line: Value = serde_json::from_str(line).ok()?;
+            let told = line.get("listening")?;
+            Some(((text(&told["service"]), text(&told["role"])), text(&told["addr"])))
+        });
+        told.collect()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if thread::panicking() {
+            eprintln!("--- output of process {}:\n{}", self.id(), self.output());
+        }
+    }
+}
+
+fn collect(stream: impl std::io::Read + Send + 'static) -> (Arc<Mutex<Vec<String>>>, JoinHandle<()>) {
+    let lines = Arc::new(Mutex::new(Vec::new()));
+    let kept = lines.clone();
+    let reader = thread::spawn(move || {
+        for line in BufReader::new(stream).lines().map_while(Result::ok) {
+            kept.lock().unwrap().push(line);
+        }
+    });
+    (lines, reader)
+}
+
+/// What came back.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) text: String,
+    pub(crate) json: Value,
+}
+
+impl Reply {
+    pub(crate) fn to(request: reqwest::blocking::RequestBuilder) -> Reply {
+        let response = request.send().unwrap_or_else(|error| panic!("{error:?}"));
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let text = response.text().unwrap();
+        let json = serde_json::from_str(&text).unwrap_or_default();
+        Reply { status, headers, text, json }
+    }
+
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    pub(crate) fn trace_id(&self) -> &str {
+        self.header("x-trace-id")
+    }
+
+    /// That it is a problem of this status and kind.
+    #[track_caller]
+    pub(crate) fn is_problem(&self, status: u16, kind: &str) -> &Reply {
+        assert_eq!(self.status, status, "{self:?}");
+        assert_eq!(self.header("content-type"), "application/problem+json", "{self:?}");
+        assert_eq!(self.json["type"], format!("/problems/{kind}"), "{self:?}");
+        self
+    }
+
+    /// The pointers of the mistakes that a problem names.
+    pub(crate) fn pointers(&self) -> Vec<&str> {
+        let errors = self.json["errors"].as_array().map(Vec::as_slice).unwrap_or_default();
+        errors.iter().map(|error| error["pointer"].as_str().unwrap()).collect()
+    }
+}
+
+/// A trace as Jaeger's API tells it.
+#[derive(Clone, Debug)]
+pub(crate) struct Trace {
+    pub(crate) spans: Vec<Span>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Span {
+    pub(crate) id: String,
+    pub(crate) parent: Option<String>,
+    pub(crate) service: String,
+    pub(crate) name: String,
+    pub(crate) tags: HashMap<String, Value>,
+}
+
+impl Trace {
+    fn from(json: &Value) -> Option<Trace> {
+        let trace = json["data"].get(0)?;
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let span = |span: &Value| Span {
+            id: text(&span["spanID"]),
+            parent: span["references"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .find(|it| it["refType"] == "CHILD_OF")
+                .map(|it| text(&it["spanID"])),
+            service: text(&trace["processes"][span["processID"].as_str().unwrap()]["serviceName"]),
+            name: text(&span["operationName"]),
+            tags: span["tags"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .map(|tag| (text(&tag["key"]), tag["value"].clone()))
+                .collect(),
+        };
+        Some(Trace { spans: trace["spans"].as_array()?.iter().map(span).collect() })
+    }
+
+    /// `service: name` of each span, sorted.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let name = |span: &Span| format!("{}: {}", span.service, span.name);
+        let mut names: Vec<String> = self.spans.iter().map(name).collect();
+        names.sort();
+        names
+    }
+
+    /// Spans whose parent is not in the trace; the root has none.
+    pub(crate) fn orphans(&self) -> Vec<&Span> {
+        let known = |id: &String| self.spans.iter().any(|span| span.id == *id);
+        let roots = self.spans.iter().filter(|span| span.parent.is_none()).count();
+        assert!(roots <= 1, "{roots} roots: {:#?}", self.names());
+        self.spans.iter().filter(|span| span.parent.as_ref().is_some_and(|it| !known(it))).collect()
+    }
+
+    pub(crate) fn span(&self, name: &str) -> &Span {
+        let found = self.spans.iter().find(|span| format!("{}: {}", span.service, span.name) == name);
+        found.unwrap_or_else(|| panic!("no {name} in {:#?}", self.names()))
+    }
+}
+
+/// Polls until there is an answer; panics after a while with what was there instead.
+#[track_caller]
+pub(crate) fn eventually<T, E: std::fmt::Display>(what: &str, mut attempt: impl FnMut() -> Result<T, E>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match attempt() {
+            Ok(value) => return value,
+            Err(instead) => assert!(Instant::now() < deadline, "never: {what}; {instead}"),
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+pub(crate) fn binary() -> PathBuf {
+    // `tests/real` is another package, for which cargo does not define the variable.
+    option_env!("CARGO_BIN_EXE_musicwallet").map_or_else(
+        || std::env::var_os("MUSICWALLET_BINARY").expect("MUSICWALLET_BINARY names the program").into(),
+        PathBuf::from,
+    )
+}
+
+/// The root of the repository.
+pub(crate) fn root() -> PathBuf {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    fs::canonicalize(package.join("../..")).unwrap()
+}

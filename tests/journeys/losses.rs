@@ -1,0 +1,100 @@
+//! A collector that is refused or silent: requests do not notice, and what could not be delivered is counted.
+
+use std::{net::TcpListener, time::Instant};
+
+use crate::harness::{App, Shape, eventually};
+
+const SIGNALS: [&str; 2] = ["traces", "logs"];
+const SERVICES: [&str; 3] = ["gateway", "accounts", "catalog"];
+
+/// Sum of the series of a family that belong to a signal.
+fn sum(text: &str, family: &str, signal: &str) -> f64 {
+    let label = format!("signal=\"{signal}\"");
+    let series = text.lines().filter(|line| line.starts_with(&format!("{family}{{")) && line.contains(&label));
+    series.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
+}
+
+/// `enqueued = exported + dropped + failed + in queue`, for each service and signal; how much was lost.
+fn balance(app: &App) -> Result<f64, String> {
+    let mut lost = 0.0;
+    for service in SERVICES {
+        let text = app.internal(service, "/metrics").text;
+        for signal in SIGNALS {
+            let part = |family: &str| sum(&text, family, signal);
+            let dropped = part("telemetry_dropped_items_total");
+            let failed = part("telemetry_failed_items_total");
+            let enqueued = part("telemetry_enqueued_items_total");
+            let exported = part("telemetry_exported_items_total");
+            let queue = part("telemetry_queue_items");
+            if enqueued != exported + dropped + failed + queue {
+                return Err(format!("{service} {signal}: {enqueued} of {exported} {dropped} {failed} {queue}"));
+            }
+            lost += dropped + failed;
+        }
+    }
+    Ok(lost)
+}
+
+fn requests_are_served(app: &App) {
+    let ada = app.someone("ada");
+    for _ in 0..20 {
+        assert_eq!(app.get("/api/musics/?limit=1", &ada).status, 200);
+    }
+}
+
+#[test]
+fn with_the_collector_refused_requests_are_served_and_losses_counted() {
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let endpoint = format!("http://{closed}");
+    let mut app = App::start_with(Shape::One, &[("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint)]);
+    requests_are_served(&app);
+    eventually("losses are counted", || match balance(&app) {
+        Ok(lost) if lost >= 60.0 => Ok(()),
+        other => Err(format!("{other:?}")),
+    });
+    let warned = app.processes[0].logs();
+    let warned = warned.iter().filter(|line| {
+        line["level"] == "WARN" && line["message"].as_str().unwrap().contains(&endpoint)
+    });
+    let services: Vec<_> = warned.map(|line| (line["service"].clone(), line["signal"].clone())).collect();
+    for service in SERVICES {
+        let lines = services.iter().filter(|(name, _)| name == service).count();
+        assert!((1..=2).contains(&lines), "one line a signal, not one a batch: {services:?}");
+    }
+    app.stop();
+}
+
+#[test]
+fn with_a_silent_collector_nobody_waits_and_the_program_still_ends() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap(); // accepts by its backlog, answers never
+    let endpoint = format!("http://{}", silent.local_addr().unwrap());
+    let settings = [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str()),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "1000"),
+        ("OTEL_BSP_MAX_QUEUE_SIZE", "20"),
+    ];
+    let mut app = App::start_with(Shape::One, &settings);
+    requests_are_served(&app);
+    let text = app.internal("gateway", "/metrics").text;
+    assert!(sum(&text, "telemetry_dropped_items_total", "traces") > 0.0, "{text}");
+    eventually("the books balance", || balance(&app));
+    let begun = Instant::now();
+    app.stop();
+    println!("stopped in {:?} with a silent collector", begun.elapsed());
+}
+
+#[test]
+fn what_was_handed_over_before_sigterm_arrives() {
+    let mut app = App::start(Shape::Four);
+    let ada = app.someone("ada");
+    let id = app.get("/api/musics/?limit=1", &ada).trace_id().to_owned();
+    // All but the sidecar, callers first.
+    for process in app.processes[1..].iter_mut().rev() {
+        assert!(process.terminate().success());
+    }
+    let trace = app.trace_when(&id, |_| Ok(()));
+    assert!(trace.orphans().is_empty());
+    for name in ["gateway: GET /api/musics", "catalog: GET /musics"] {
+        trace.span(name);
+    }
+}

@@ -1,0 +1,10 @@
+//! Journeys across the services: the program is really started, in both shapes, and seen as its users see it.
+
+mod bad_input;
+mod harness;
+mod losses;
+mod musics;
+mod papers;
+mod schema;
+mod signals;
+mod starting;

@@ -1,0 +1,245 @@
+//! The registry of names (`observability/schema`) and the program agree, in both directions: nothing is emitted that is not declared, and
+//! nothing declared that is never seen.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+};
+
+use reqwest::Method;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::harness::{App, PASSWORD, Shape, eventually, root};
+
+/// A file of the registry, in the format of OpenTelemetry's weaver.
+#[derive(Debug, Deserialize)]
+struct File {
+    #[serde(default)]
+    groups: Vec<Group>,
+    #[serde(default)]
+    imports: Imports,
+}
+
+/// Names of the semantic conventions, which are declared there.
+#[derive(Debug, Default, Deserialize)]
+struct Imports {
+    #[serde(default)]
+    metrics: Vec<String>,
+    #[serde(default)]
+    attributes: Vec<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Group {
+    id: String,
+    r#type: String,
+    metric_name: Option<String>,
+    instrument: Option<String>,
+    unit: Option<String>,
+    /// Of a span: its name.
+    span_name: Option<String>,
+    #[serde(default)]
+    attributes: Vec<Attribute>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Attribute {
+    id: Option<String>,
+    r#ref: Option<String>,
+    r#type: Option<Value>,
+}
+
+/// What the files declare, by the names that Prometheus and Jaeger show.
+#[derive(Debug, Default)]
+struct Registry {
+    /// Own metrics with their labels.
+    metrics: BTreeMap<String, BTreeSet<String>>,
+    imported_metrics: BTreeSet<String>,
+    /// Label to the values that it may have, where they are a closed set.
+    values: BTreeMap<String, BTreeSet<String>>,
+    attributes: BTreeSet<String>,
+    spans: BTreeSet<String>,
+}
+
+fn label(attribute: &str) -> String {
+    attribute.replace(['.', '-'], "_")
+}
+
+/// The name that Prometheus gives a metric of OpenTelemetry.
+fn prometheus(name: &str, unit: &str, instrument: &str) -> String {
+    let unit = match unit {
+        "s" => "_seconds",
+        "By" => "_bytes",
+        _ => "",
+    };
+    let name = label(name);
+    let name = name.strip_suffix(unit).unwrap_or(&name);
+    let total = if instrument == "counter" { "_total" } else { "" };
+    format!("{name}{unit}{total}")
+}
+
+fn registry() -> Registry {
+    let mut registry = Registry::default();
+    for entry in fs::read_dir(root().join("observability/schema")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|it| it != "yaml") || path.ends_with("registry_manifest.yaml") {
+            continue;
+        }
+        let text = fs::read_to_string(&path).unwrap();
+        let file: File =
+            serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        registry.imported_metrics.extend(file.imports.metrics.iter().map(|name| label(name)));
+        registry.attributes.extend(file.imports.attributes);
+        for group in file.groups {
+            declare(&mut registry, group);
+        }
+    }
+    registry
+}
+
+fn declare(registry: &mut Registry, group: Group) {
+    for attribute in &group.attributes {
+        let Some(id) = &attribute.id else { continue };
+        registry.attributes.insert(id.clone());
+        let members = attribute.r#type.as_ref().and_then(|it| it["members"].as_array());
+        if let Some(members) = members {
+            let values = members.iter().map(|it| it["value"].as_str().unwrap().to_owned());
+            registry.values.insert(label(id), values.collect());
+        }
+    }
+    match group.r#type.as_str() {
+        "metric" => {
+            let name = group.metric_name.unwrap_or_else(|| panic!("{} has no metric_name", group.id));
+            let (unit, instrument) = (group.unit.unwrap(), group.instrument.unwrap());
+            let refs = group.attributes.iter().filter_map(|it| it.r#ref.as_deref());
+            let labels = refs.map(label).collect();
+            registry.metrics.insert(prometheus(&name, &unit, &instrument), labels);
+        }
+        "span" => {
+            registry.spans.insert(group.span_name.unwrap_or_else(|| panic!("{} has no span_name", group.id)));
+        }
+        "attribute_group" => {}
+        other => panic!("{}: no group is a {other} here", group.id),
+    }
+}
+
+/// One series of a scrape.
+#[derive(Debug)]
+struct Series {
+    family: String,
+    labels: BTreeMap<String, String>,
+}
+
+fn scrape(text: &str) -> Vec<Series> {
+    let histograms: BTreeSet<&str> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE ")?.strip_suffix(" histogram"))
+        .collect();
+    let series = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).map(|line| {
+        let name = line.split(['{', ' ']).next().unwrap();
+        let base = ["_bucket", "_sum", "_count"].iter().find_map(|suffix| name.strip_suffix(suffix));
+        let family = base.filter(|base| histograms.contains(base)).unwrap_or(name);
+        let labels = line.find('{').map_or("", |at| &line[at + 1..line.rfind('}').unwrap()]);
+        let labels = labels.split("\",").filter_map(|pair| pair.split_once("=\""));
+        let labels = labels.map(|(key, value)| (key.to_owned(), value.trim_end_matches('"').to_owned()));
+        Series { family: family.to_owned(), labels: labels.filter(|(key, _)| key != "le").collect() }
+    });
+    series.collect()
+}
+
+/// Does a bit of everything, so that everything is emitted once.
+fn live(app: &App) {
+    let ada = app.someone("ada");
+    let song = app.post("/api/musics/", &ada, json!({"title": "Moor", "artist": "Fen"}));
+    let path = song.header("location").to_owned();
+    app.get(&path, &ada);
+    app.call(Method::PATCH, &path, &ada, Some(json!({"genre": "folk"})));
+    app.call(Method::PUT, &path, &ada, Some(json!({"title": "Moor", "artist": "Fen"})));
+    app.get("/api/musics/?search=moor&count=true&artist=fen&created_by=ada", &ada);
+    app.get("/api/musics/?genre=folk", &ada);
+    assert_eq!(app.import(&ada, "title,artist\nHeath,Fen\nHeath,Fen\n,Fen\n").status, 200);
+    app.call(Method::DELETE, &path, &ada, None);
+    app.get("/api/musics/", "wrong");
+    app.post("/api-token-auth/", "", json!({"username": "ada", "password": "wrong wrong"}));
+    app.post("/api/users/", "", json!({"username": "ada", "email": "a@b.org", "password": PASSWORD}));
+    let basic = app.client().get(format!("{}/api/musics", app.url("gateway", "api")));
+    assert_eq!(basic.basic_auth("ada", Some(PASSWORD)).send().unwrap().status(), 200);
+}
+
+#[test]
+fn every_metric_is_declared_and_every_declared_metric_is_seen() {
+    let registry = registry();
+    let app = App::start(Shape::One);
+    live(&app);
+    let mut unseen: BTreeSet<_> =
+        registry.metrics.keys().chain(&registry.imported_metrics).cloned().collect();
+    let mut undeclared = BTreeSet::new();
+    for service in ["gateway", "accounts", "catalog", "sidecar"] {
+        for series in scrape(&app.internal(service, "/metrics").text) {
+            let family = &series.family;
+            if let Some(labels) = registry.metrics.get(family) {
+                unseen.remove(family);
+                for (key, value) in &series.labels {
+                    if !labels.contains(key) {
+                        undeclared.insert(format!("{service}: {family} has the label {key}"));
+                    }
+                    if registry.values.get(key).is_some_and(|values| !values.contains(value)) {
+                        undeclared.insert(format!("{service}: {family} has {key}={value}"));
+                    }
+                }
+                continue;
+            }
+            let imported = registry.imported_metrics.iter().find(|name| family.starts_with(*name));
+            match imported {
+                Some(name) => _ = unseen.remove(name),
+                None => _ = undeclared.insert(format!("{service}: {family}")),
+            }
+        }
+    }
+    assert!(undeclared.is_empty(), "emitted, but not in observability/schema: {undeclared:#?}");
+    assert!(unseen.is_empty(), "in observability/schema, but never emitted: {unseen:#?}");
+}
+
+#[test]
+fn every_attribute_and_own_span_is_declared_and_every_declared_one_is_seen() {
+    let registry = registry();
+    let app = App::start(Shape::One);
+    live(&app);
+    let (mut keys, mut internal) = (BTreeSet::new(), BTreeSet::new());
+    eventually("every declared name is seen", || {
+        for service in ["gateway", "accounts", "catalog"] {
+            let jaeger = app.url("sidecar", "jaeger");
+            let traces = app.open(&format!("{jaeger}/api/traces?service={service}&limit=1000")).json;
+            for span in traces["data"].as_array().unwrap().iter().flat_map(|it| it["spans"].as_array().unwrap()) {
+                let tags: BTreeMap<&str, &Value> = span["tags"]
+                    .as_array()
+                    .unwrap()
+                    .iter()
+                    .map(|tag| (tag["key"].as_str().unwrap(), &tag["value"]))
+                    .collect();
+                if tags.get("span.kind").is_some_and(|kind| **kind == json!("internal")) {
+                    internal.insert(span["operationName"].as_str().unwrap().to_owned());
+                }
+                keys.extend(tags.into_keys().map(str::to_owned));
+            }
+        }
+        // What Jaeger's format adds by itself.
+        for added in ["span.kind", "error", "otel.scope.name", "otel.scope.version", "otel.status_code"] {
+            keys.remove(added);
+        }
+        let unseen: Vec<_> = span_attributes(&registry).difference(&keys).cloned().collect();
+        let missing: Vec<_> = registry.spans.difference(&internal).collect();
+        if unseen.is_empty() && missing.is_empty() { Ok(()) } else { Err(format!("{unseen:?} {missing:?}")) }
+    });
+    let undeclared: Vec<_> = keys.difference(&registry.attributes).collect();
+    assert!(undeclared.is_empty(), "on spans, but not in observability/schema: {undeclared:?}");
+    let undeclared: Vec<_> = internal.difference(&registry.spans).collect();
+    assert!(undeclared.is_empty(), "spans that are not in observability/schema: {undeclared:?}");
+}
+
+/// Attributes that are not labels of metrics only.
+fn span_attributes(registry: &Registry) -> BTreeSet<String> {
+    let labels: BTreeSet<&String> = registry.metrics.values().flatten().collect();
+    registry.attributes.iter().filter(|it| !labels.contains(&label(it))).cloned().collect()
+}

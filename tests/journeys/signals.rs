@@ -1,0 +1,210 @@
+//! One request, seen where its users see it: its trace, its lines, its metrics, the way from one to the other.
+
+use std::collections::BTreeSet;
+
+use reqwest::Method;
+use serde_json::json;
+
+use crate::harness::{App, Reply, Shape, eventually, in_both_shapes};
+
+#[test]
+fn a_request_is_one_trace_through_three_services_with_its_lines_and_its_exemplar() {
+    in_both_shapes(|app| {
+        let ada = app.someone("ada");
+        app.get("/api/musics/?limit=1", &ada); // keys are fetched with the first request of a start
+        let again = app.token("ada");
+        let reply = app.get("/api/musics/?limit=1", &again);
+        let id = reply.trace_id().to_owned();
+        assert!(reply.header("traceresponse").contains(&id), "{reply:?}");
+        let trace = app.trace_is(
+            &id,
+            &[
+                "gateway: GET /api/musics",
+                "gateway: POST /credentials/exchange",
+                "accounts: POST /credentials/exchange",
+                "accounts: SELECT tokens",
+                "gateway: GET /musics",
+                "catalog: GET /musics",
+                "catalog: SELECT musics",
+            ],
+        );
+        let child_of = |child: &str, parent: &str| {
+            assert_eq!(trace.span(child).parent.as_deref(), Some(trace.span(parent).id.as_str()));
+        };
+        child_of("accounts: POST /credentials/exchange", "gateway: POST /credentials/exchange");
+        child_of("catalog: GET /musics", "gateway: GET /musics");
+        child_of("catalog: SELECT musics", "catalog: GET /musics");
+        child_of("gateway: GET /musics", "gateway: GET /api/musics");
+        let root = trace.span("gateway: GET /api/musics");
+        assert_eq!(root.parent, None);
+        assert_eq!(root.tags["http.response.status_code"], json!(200));
+        assert_eq!(root.tags["span.kind"], json!("server"));
+        assert_eq!(trace.span("catalog: SELECT musics").tags["db.system.name"], json!("sqlite"));
+
+        each_service_wrote_a_line_about_it(app, &id);
+        let page = app.console(&format!("/traces/{id}"));
+        assert_eq!(page.status, 200);
+        for part in ["GET /api/musics", "SELECT musics", "catalog"] {
+            assert!(page.text.contains(part), "{part} is not on the page of the trace");
+        }
+        an_exemplar_leads_to_a_stored_trace(app);
+        for (service, route) in [("gateway", "/api/musics"), ("catalog", "/musics")] {
+            let labels = format!(
+                "{{http_request_method=\"GET\",http_route=\"{route}\",http_response_status_code=\"200\",error_type=\"\"}}"
+            );
+            let series = format!("http_server_request_duration_seconds_count{labels}");
+            assert_eq!(app.metric(service, &series), Some(2.0), "{service}");
+        }
+    });
+}
+
+fn each_service_wrote_a_line_about_it(app: &App, id: &str) {
+    let services = eventually("each service wrote a line", || {
+        let logs = app.processes.iter().flat_map(|process| process.logs());
+        let lines: Vec<_> = logs.filter(|line| line["trace_id"] == json!(id)).collect();
+        let services: BTreeSet<_> =
+            lines.iter().map(|line| line["service"].as_str().unwrap().to_owned()).collect();
+        if services.len() == 3 { Ok(services) } else { Err(format!("{lines:#?}")) }
+    });
+    assert_eq!(services.into_iter().collect::<Vec<_>>(), ["accounts", "catalog", "gateway"]);
+    // The same lines came to the sidecar, each under its trace.
+    eventually("the console has the lines", || {
+        let page = app.console(&format!("/traces/{id}")).text;
+        if page.contains("request") { Ok(()) } else { Err(page) }
+    });
+}
+
+fn an_exemplar_leads_to_a_stored_trace(app: &App) {
+    let url = format!("{}/metrics", app.url("gateway", "internal"));
+    let accept = "application/openmetrics-text; version=1.0.0";
+    let scrape = Reply::to(app.client().get(url).header("accept", accept));
+    assert!(scrape.header("content-type").starts_with("application/openmetrics-text"));
+    let bucket = scrape.text.lines().find(|line| line.contains("/api/musics") && line.contains("# {"));
+    let bucket = bucket.unwrap_or_else(|| panic!("no exemplar:\n{}", scrape.text));
+    let id = bucket.split("trace_id=\"").nth(1).unwrap().split('"').next().unwrap();
+    app.trace_when(id, |_| Ok(()));
+}
+
+#[test]
+fn what_is_refused_and_what_fails_is_seen_as_such() {
+    let app = App::start(Shape::Four);
+    let ada = app.someone("ada");
+    let refused = app.get("/api/musics/999999999/", &ada);
+    refused.is_problem(404, "music-not-found");
+    assert_eq!(refused.json["trace_id"], json!(refused.trace_id()));
+    let trace = app.trace_when(refused.trace_id(), |trace| {
+        let found = trace.names().iter().any(|name| name == "gateway: GET /api/musics/{id}");
+        if found { Ok(()) } else { Err(format!("{:?}", trace.names())) }
+    });
+    let tags = |name: &str| &trace.span(name).tags;
+    assert!(!tags("gateway: GET /api/musics/{id}").contains_key("error"), "a 404 is no failure of ours");
+    assert_eq!(tags("gateway: GET /musics/{id}")["error"], json!(true), "but it is one of the call");
+
+    // The catalog is gone: a 503 that says so, an error span, an error line with the cause.
+    app.processes[2].signal("KILL");
+    let failed = app.get("/api/musics/1/", &ada);
+    failed.is_problem(503, "catalog-unavailable");
+    assert!(!failed.header("retry-after").is_empty(), "{failed:?}");
+    let trace = app.trace_when(failed.trace_id(), |trace| {
+        let found = trace.names().iter().any(|name| name == "gateway: GET /api/musics/{id}");
+        if found { Ok(()) } else { Err(format!("{:?}", trace.names())) }
+    });
+    assert_eq!(trace.span("gateway: GET /api/musics/{id}").tags["error.type"], json!("503"));
+    let id = json!(failed.trace_id());
+    eventually("the gateway logs the cause", || {
+        let logs = app.processes[3].logs();
+        let line = logs.iter().find(|line| line["trace_id"] == id && line["level"] != "INFO").cloned();
+        line.ok_or_else(|| format!("{logs:#?}"))
+    });
+}
+
+#[test]
+fn strangers_can_neither_join_a_trace_nor_invent_series() {
+    let app = App::start(Shape::One);
+    let ada = app.someone("ada");
+    let strange = "0af7651916cd43dd8448eb211c80319c";
+    let url = format!("{}/api/musics/", app.url("gateway", "api"));
+    let reply = Reply::to(
+        app.client()
+            .get(&url)
+            .header("authorization", format!("Token {ada}"))
+            .header("traceparent", format!("00-{strange}-b7ad6b7169203331-00"))
+            .header("x-deadline-ms", "1"),
+    );
+    assert_eq!(reply.status, 200, "a deadline from outside counts for nothing: {reply:?}");
+    assert_ne!(reply.trace_id(), strange);
+    app.trace_when(reply.trace_id(), |_| Ok(()));
+    let jaeger = format!("{}/api/traces/{}", app.url("sidecar", "jaeger"), reply.trace_id());
+    eventually("the root links to the stranger's trace", || {
+        let trace = app.open(&jaeger).text;
+        if trace.contains(strange) { Ok(()) } else { Err(trace) }
+    });
+
+    let series = || app.internal("gateway", "/metrics").text.lines().filter(|it| it.contains("http_server_request_duration")).count();
+    app.get("/nothing/0", &ada);
+    let before = series();
+    for n in 1..300 {
+        assert_eq!(app.get(&format!("/nothing/{n}"), &ada).status, 404);
+    }
+    let odd = Method::from_bytes(b"BREW").unwrap();
+    let odd_again = Method::from_bytes(b"WHISK").unwrap();
+    app.call(odd, "/nothing", &ada, None);
+    let with_odd = series();
+    app.call(odd_again, "/nothing", &ada, None);
+    assert_eq!(series(), with_odd);
+    assert!(with_odd - before <= 40, "{before} {with_odd}"); // one more histogram at most
+}
+
+#[test]
+fn exporting_is_not_itself_traced() {
+    let app = App::start_with(Shape::One, &[("RUST_LOG", "trace")]);
+    let ada = app.someone("ada");
+    let id = app.get("/api/musics/?limit=1", &ada).trace_id().to_owned();
+    app.trace_when(&id, |_| Ok(()));
+    let enqueued = |service| {
+        let series = "telemetry_enqueued_items_total{signal=\"traces\"}";
+        app.metric(service, series).unwrap()
+    };
+    let exported = |service| {
+        app.metric(service, "telemetry_exported_items_total{signal=\"traces\"}").unwrap()
+    };
+    for service in ["gateway", "accounts", "catalog"] {
+        eventually("every span is exported", || {
+            let (all, out) = (enqueued(service), exported(service));
+            if all == out { Ok(()) } else { Err(format!("{out} of {all}")) }
+        });
+    }
+    let before = ["gateway", "accounts", "catalog"].map(enqueued);
+    for _ in 0..20 {
+        app.console("/"); // what the sidecar does is no trace either
+        app.internal("gateway", "/health/ready");
+    }
+    assert_eq!(["gateway", "accounts", "catalog"].map(enqueued), before);
+}
+
+#[test]
+fn no_secret_is_in_any_signal() {
+    let app = App::start_with(Shape::One, &[("RUST_LOG", "trace")]);
+    let token = app.someone("canary.username");
+    let basic = app.client().get(format!("{}/api/musics/", app.url("gateway", "api")));
+    let basic = Reply::to(basic.basic_auth("canary.username", Some(crate::harness::PASSWORD)));
+    assert_eq!(basic.status, 200);
+    app.get("/api/musics/?search=canarysearch&created_by=canary.username", &token);
+    let wrong = json!({"username": "canary.username", "password": "canary wrong password"});
+    let last = app.post("/api-token-auth/", "", wrong);
+    assert_eq!(last.status, 401);
+    app.trace_when(last.trace_id(), |_| Ok(()));
+    let mut everything = app.processes[0].output();
+    for service in ["gateway", "accounts", "catalog", "sidecar"] {
+        everything += &app.internal(service, "/metrics").text;
+        let jaeger = app.url("sidecar", "jaeger");
+        everything += &app.open(&format!("{jaeger}/api/traces?service={service}&limit=1000")).text;
+    }
+    everything += &app.console("/logs?limit=1000").text;
+    let secrets = [token.as_str(), crate::harness::PASSWORD, "canary wrong password"];
+    let personal = ["canary.username", "canarysearch"];
+    for secret in secrets.into_iter().chain(personal) {
+        let found = everything.lines().find(|line| line.contains(secret));
+        assert_eq!(found, None, "{secret}");
+    }
+}

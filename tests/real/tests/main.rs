@@ -1,0 +1,6 @@
+//! What needs real programs or real data; `tests/real/run` starts it.
+
+#[path = "../../journeys/harness.rs"]
+mod harness;
+mod pages;
+mod songs;

@@ -1,0 +1,46 @@
+//! The console in a real browser: Chromium renders each page with its script, and has nothing to complain about.
+
+use std::process::Command;
+
+use crate::harness::{App, Shape};
+
+/// The document as Chromium has it after its scripts ran, and what it wrote to its console.
+fn open(url: &str, arguments: &[&str]) -> (String, String) {
+    let profile = tempfile::tempdir().unwrap();
+    let output = Command::new("chromium")
+        .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"])
+        .args(["--disable-background-networking", "--disable-component-update", "--disable-sync"])
+        .args(["--enable-logging=stderr", "--log-level=0", "--virtual-time-budget=3000"])
+        .arg(format!("--user-data-dir={}", profile.path().display()))
+        .args(arguments)
+        .args(["--dump-dom", url])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (text(&output.stdout), text(&output.stderr))
+}
+
+#[test]
+fn a_real_browser_renders_every_page_of_the_console_without_a_complaint() {
+    let app = App::start(Shape::One);
+    let ada = app.someone("ada");
+    let id = app.get("/api/musics/?search=river", &ada).trace_id().to_owned();
+    app.trace_when(&id, |trace| {
+        let whole = trace.names().iter().any(|name| name == "gateway: GET /api/musics");
+        if whole { Ok(()) } else { Err(format!("{:?}", trace.names())) }
+    });
+    let console = app.url("sidecar", "console");
+    for (path, shown) in [
+        ("/".to_owned(), "GET /api/musics"),
+        (format!("/traces/{id}"), "catalog"),
+        ("/logs".to_owned(), "request"),
+        ("/services".to_owned(), "gateway"),
+        ("/metrics".to_owned(), "http_server_request_duration_seconds"),
+    ] {
+        let (document, complaints) = open(&format!("{console}{path}"), &[]);
+        assert!(document.contains(shown), "{path}: {document}");
+        let complaints: Vec<_> = complaints.lines().filter(|line| line.contains("CONSOLE")).collect();
+        assert!(complaints.is_empty(), "{path}: {complaints:#?}");
+    }
+}
