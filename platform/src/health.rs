@@ -133,7 +133,7 @@ impl Drop for Latch {
     fn drop(&mut self) {
         let mut awaited = self.health.awaited();
         if let Some(at) = awaited.iter().position(|name| *name == self.name) {
-            awaited.swap_remove(at);
+            awaited.remove(at);
         }
         if awaited.is_empty() {
             self.health.inner.started.store(true, Ordering::Relaxed);

@@ -5,7 +5,6 @@
 //! limits for a head, the [layers](crate::layers), and at the end the drain.
 
 pub(crate) mod cut;
-mod patience;
 mod socket;
 
 use std::{
@@ -29,7 +28,6 @@ use tower::Service;
 
 use crate::{layers::App, meter};
 use cut::Cut;
-use patience::Patience;
 use socket::{Activity, Socket};
 
 /// How long an idle HTTP/1 connection is kept for its next request.
@@ -38,9 +36,9 @@ use socket::{Activity, Socket};
 /// connection that is just being closed, and cannot know whether it was executed.
 pub const KEEP_ALIVE: Duration = Duration::from_secs(5);
 
-/// What hyper may buffer of a head, and of an answer, for one HTTP/1 connection. A longer head gets a 431; what fits may have a path of
-/// 64 KiB, which hyper answers with 414.
-const HTTP1_BUFFER: usize = 96 << 10;
+/// What hyper may buffer of the head of an HTTP/1 request, of bodies and of answers. A longer head gets a 431 (it may overshoot by one read
+/// of [`socket`]); what fits may have a path of 64 KiB, which hyper answers with 414.
+const HTTP1_BUFFER: usize = 72 << 10;
 
 /// All headers of an HTTP/2 request, as its specification counts them. More get a 431.
 const HTTP2_HEADERS: u32 = 16 << 10;
@@ -61,8 +59,8 @@ pub struct ServerConfig {
     pub max_connections: usize,
     /// How long the first bytes may take, from the connection's start until the protocol is known.
     pub first_bytes: Duration,
-    /// How long the head of an HTTP/1 request may take; and, because hyper has one timer for both, how long an idle connection is kept:
-    /// [`KEEP_ALIVE`].
+    /// How long the head of an HTTP/1 request may take; and, because hyper has one timer for both, how long an idle connection is kept,
+    /// counted from when the system has taken the last answer: [`KEEP_ALIVE`].
     pub head: Duration,
     /// How long a client may take nothing of an answer.
     pub write_stall: Duration,
@@ -222,7 +220,7 @@ async fn serve_connection(
         counted.requests.fetch_add(1, Ordering::Relaxed);
         app.clone().call(request.map(Body::new)) // a router is always ready
     });
-    let builder = protocol(&config, &activity);
+    let builder = protocol(&config);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(socket), service));
 
     let mut idle = pin!(tokio::time::sleep(config.http2_idle));
@@ -251,7 +249,9 @@ async fn serve_connection(
         }
     };
     if let Err(error) = ended {
-        let in_a_head = activity.unanswered.load(Ordering::Relaxed);
+        // HTTP/2 has a timeout too, for pings: who does not answer them has gone.
+        let http2 = activity.http2.load(Ordering::Relaxed);
+        let in_a_head = !http2 && activity.unanswered.load(Ordering::Relaxed);
         if let Some(cut) = Cut::of(&*error, in_a_head) {
             meter::connection_cut(role, cut.reason());
             tracing::debug!(role, reason = cut.reason(), "cut a connection: {error}");
@@ -259,11 +259,11 @@ async fn serve_connection(
     }
 }
 
-fn protocol(config: &ServerConfig, activity: &Arc<Activity>) -> auto::Builder<TokioExecutor> {
+fn protocol(config: &ServerConfig) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()
-        .timer(Patience(Arc::clone(activity)))
+        .timer(TokioTimer::new())
         .header_read_timeout(config.head)
         .max_buf_size(HTTP1_BUFFER);
     builder

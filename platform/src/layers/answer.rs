@@ -9,8 +9,8 @@ use axum::{
 use http::{
     HeaderMap, HeaderName, HeaderValue, StatusCode,
     header::{
-        ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
-        REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+        CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY,
+        X_CONTENT_TYPE_OPTIONS,
     },
 };
 
@@ -25,23 +25,22 @@ pub(crate) fn complete(response: &mut Response) {
     {
         return;
     }
-    let mut problem = bare(status, response.headers()).into_response();
+    let mut problem = bare(status).into_response();
     let mut headers = std::mem::take(response.headers_mut());
     headers.remove(CONTENT_LENGTH); // of the empty body
     problem.headers_mut().extend(headers);
     *response = problem;
 }
 
-fn bare(status: StatusCode, headers: &HeaderMap) -> Problem {
+fn bare(status: StatusCode) -> Problem {
     let (kind, detail) = match status {
         StatusCode::BAD_REQUEST => ("bad-request", "The request cannot be understood."),
         StatusCode::UNAUTHORIZED => ("unauthorized", "This needs credentials."),
         StatusCode::FORBIDDEN => ("forbidden", "This is not allowed."),
         StatusCode::NOT_FOUND => ("not-found", "There is nothing at this address."),
+        // axum adds `Allow` outside of all layers, so what it lists is not known here.
         StatusCode::METHOD_NOT_ALLOWED => {
-            let allowed = headers.get(ALLOW).and_then(|it| it.to_str().ok()).unwrap_or("nothing");
-            let detail = format!("This address allows {}.", allowed.replace(',', ", "));
-            return Problem::new(status, "method-not-allowed", detail);
+            ("method-not-allowed", "This address has other methods: see the header Allow.")
         }
         StatusCode::NOT_ACCEPTABLE => ("not-acceptable", "There is no such representation."),
         StatusCode::CONFLICT => ("conflict", "This contradicts what is there."),
