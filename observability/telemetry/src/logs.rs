@@ -94,6 +94,7 @@ pub(crate) fn subscriber(
         .with_location(false)
         .with_threads(false)
         .with_tracked_inactivity(false)
+        .with_target(false)
         .with_filter(filter_fn(|metadata| metadata.is_span()));
     let subscriber = Registry::default()
         .with(config.filter.clone())

@@ -8,6 +8,8 @@ use opentelemetry_sdk::{
     trace::{Sampler, SdkTracerProvider, Span, SpanData, SpanProcessor},
 };
 
+use tracing_subscriber::filter::{LevelFilter, Targets};
+
 use crate::{Telemetry, config::Config, logs::Stdout, metrics::Signals};
 
 /// The spans that ended so far.
@@ -44,7 +46,10 @@ pub fn capture(service: &str) -> (Telemetry, Captured) {
         .with_sampler(Sampler::AlwaysOn)
         .with_span_processor(captured.clone())
         .build();
-    let config = Config { requests: true, ..Config::silent(service) };
+    let config = Config {
+        filter: Targets::new().with_default(LevelFilter::INFO),
+        ..Config::silent(service)
+    };
     let telemetry = Telemetry::assemble(
         &config,
         &Stdout::none(),
