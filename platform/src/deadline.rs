@@ -44,3 +44,23 @@ impl Deadline {
 pub fn scope<F: Future>(deadline: Deadline, future: F) -> impl Future<Output = F::Output> {
     CURRENT.scope(deadline, future)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_deadline_counts_for_what_runs_in_its_scope_and_only_there() {
+        assert_eq!(Deadline::current(), None);
+        scope(Deadline::after(Duration::from_secs(2)), async {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            let left = Deadline::current().unwrap().remaining();
+            assert_eq!(left, Duration::from_millis(1500));
+            assert_eq!(tokio::spawn(async { Deadline::current() }).await.unwrap(), None);
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            assert_eq!(Deadline::current().unwrap().remaining(), Duration::ZERO);
+        })
+        .await;
+        assert_eq!(Deadline::current(), None);
+    }
+}

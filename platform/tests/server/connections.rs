@@ -162,3 +162,25 @@ async fn what_is_not_http_is_refused() {
     service.cuts("malformed", 4.0).await;
     assert_eq!(service.ask("GET /", b"").await.status, 200);
 }
+
+#[tokio::test]
+async fn odd_targets_are_answered_like_any_other() {
+    let service = Service::start(hello(), Policy::default(), ServerConfig::default());
+    for (line, status) in [
+        (&b"GET //?a HTTP/1.1"[..], 200),
+        (b"GET http://other HTTP/1.1", 200),
+        (b"GET http://other/x// HTTP/1.1", 404),
+        (b"OPTIONS * HTTP/1.1", 404),
+        (b"CONNECT other:80 HTTP/1.1", 404),
+        (b"GET /\xff/ HTTP/1.1", 400),
+        (b"GET /\xc3\xa4/ HTTP/1.1", 404),
+        (b"GET /%zz/ HTTP/1.1", 404),
+        (b"GET /?\xff HTTP/1.1", 400),
+    ] {
+        let mut client = service.connect().await;
+        client.send(&[line, b"\r\nHost: a\r\n\r\n"].concat()).await;
+        let shown = String::from_utf8_lossy(line);
+        assert_eq!(client.answer().await.status, status, "{shown}");
+    }
+    assert_eq!(service.metric("http_server_panics_total", "place"), 0.0);
+}

@@ -34,11 +34,11 @@ pub(crate) struct Service {
 /// Times short enough for tests.
 pub(crate) fn short() -> ServerConfig {
     ServerConfig {
-        first_bytes: Duration::from_millis(200),
-        head: Duration::from_millis(300),
-        write_stall: Duration::from_millis(300),
+        first_bytes: Duration::from_millis(600),
+        head: Duration::from_millis(600),
+        write_stall: Duration::from_millis(500),
         notice: Duration::from_millis(100),
-        drain: Duration::from_millis(400),
+        drain: Duration::from_millis(600),
         ..ServerConfig::default()
     }
 }
