@@ -83,9 +83,9 @@ impl Fragment {
 }
 
 /// The positions of the spans that are no repetition of an earlier one, with their index entries.
-pub(super) fn distinct<'a>(
-    fragments: &'a [Arc<Fragment>],
-) -> impl Iterator<Item = (usize, usize, &'a Entry)> {
+pub(super) fn distinct(
+    fragments: &[Arc<Fragment>],
+) -> impl Iterator<Item = (usize, usize, &Entry)> {
     let mut seen = HashSet::new();
     let all = fragments.iter().enumerate().flat_map(|(at, fragment)| {
         fragment.index.iter().enumerate().map(move |(i, entry)| (at, i, entry))
