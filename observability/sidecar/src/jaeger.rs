@@ -77,3 +77,6 @@ fn error(status: StatusCode, body: &impl Serialize) -> Response {
         [(CONTENT_TYPE, "text/plain; charset=utf-8"), (X_CONTENT_TYPE_OPTIONS, "nosniff")];
     (status, headers, Body::from(text)).into_response()
 }
+
+#[cfg(test)]
+mod tests;

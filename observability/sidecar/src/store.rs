@@ -82,3 +82,6 @@ pub struct Added {
     /// Why the first of the rejected is not kept; empty if none was.
     pub reason: String,
 }
+
+#[cfg(test)]
+mod tests;

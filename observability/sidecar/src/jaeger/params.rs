@@ -169,7 +169,7 @@ fn go_duration(text: &str) -> Option<u64> {
         }
         rest = &after[unit.len()..];
     }
-    (!text.is_empty()).then_some(whole.saturating_add(total.round() as u64))
+    (!text.is_empty() && text != "+").then_some(whole.saturating_add(total.round() as u64))
 }
 
 const UNITS: [(&str, u64); 8] = [
