@@ -1,0 +1,1 @@
+//! Our Jaeger API beside Jaeger's own fixtures, and beside the real Jaeger: the same spans give the same answers.
