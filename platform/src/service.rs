@@ -12,6 +12,7 @@ pub use crate::serve::{KEEP_ALIVE, ServerConfig};
 use crate::{
     health::{self, Health},
     layers::{self, App},
+    meter,
     serve::Server,
 };
 
@@ -169,6 +170,7 @@ impl Prepared {
     }
 
     fn serve(self, config: &ServerConfig) -> Server {
+        meter::start(self.role);
         Server::start(self.role, self.listener, self.app, config)
     }
 }

@@ -31,7 +31,10 @@ fn every_mistake_of_a_song_is_named_with_its_limit() {
     let cases = [
         (json!({}), vec!["/title", "/artist"]),
         (json!({"title": "", "artist": "  "}), vec!["/title", "/artist"]),
-        (json!({"title": long, "artist": long, "album": long}), vec!["/title", "/artist", "/album"]),
+        (
+            json!({"title": long, "artist": long, "album": long}),
+            vec!["/title", "/artist", "/album"],
+        ),
         (json!({"title": "a", "artist": "b", "duration_ms": -1}), vec!["/duration_ms"]),
         (json!({"title": "a", "artist": "b", "duration_ms": "long"}), vec!["/duration_ms"]),
         (json!({"title": "a", "artist": "b", "owner": 7}), vec!["/owner"]),
@@ -41,7 +44,9 @@ fn every_mistake_of_a_song_is_named_with_its_limit() {
     for (body, pointers) in cases {
         let reply = post(body.clone());
         reply.is_problem(400, "invalid-input");
-        assert_eq!(reply.pointers(), pointers, "{body}: {reply:?}");
+        let mut named = reply.pointers();
+        named.sort_by_key(|it| pointers.iter().position(|expected| expected == it));
+        assert_eq!(named, pointers, "{body}: {reply:?}");
     }
     let limits = post(json!({"title": long, "artist": "b"}));
     assert_eq!(limits.json["errors"][0]["limit"], json!(300), "{limits:?}");
@@ -53,7 +58,8 @@ fn bodies_that_are_no_json_are_refused() {
     let app = App::start(Shape::One);
     let ada = app.someone("ada");
     let before = songs(&app, &ada);
-    let post = |kind: &str, body: Vec<u8>| raw(&app, Method::POST, "/api/musics/", &ada, kind, body);
+    let post =
+        |kind: &str, body: Vec<u8>| raw(&app, Method::POST, "/api/musics/", &ada, kind, body);
     let deep = format!("{{\"title\":{}1{}}}", "[".repeat(20_000), "]".repeat(20_000));
     for body in [
         b"".to_vec(),
@@ -67,14 +73,19 @@ fn bodies_that_are_no_json_are_refused() {
         deep.into_bytes(),
     ] {
         let reply = post("application/json", body.clone());
-        assert_eq!(reply.status, 400, "{}: {reply:?}", String::from_utf8_lossy(&body[..body.len().min(80)]));
+        assert_eq!(
+            reply.status,
+            400,
+            "{}: {reply:?}",
+            String::from_utf8_lossy(&body[..body.len().min(80)])
+        );
         assert_eq!(reply.header("content-type"), "application/problem+json");
     }
     let song = b"{\"title\":\"a\",\"artist\":\"b\"}".to_vec();
     assert_eq!(post("text/plain", song).status, 415);
     let large = post("application/json", vec![b' '; 1 << 20]);
     assert_eq!(large.status, 413, "{large:?}");
-    assert!(large.text.contains("64 KiB"), "{large:?}");
+    assert_eq!(large.json["errors"][0]["limit"], json!(64 << 10), "{large:?}");
     assert_eq!(songs(&app, &ada), before);
 }
 
@@ -123,7 +134,11 @@ fn wrong_parameters_and_paths_are_client_errors() {
 fn names_and_passwords_that_cannot_be_are_refused_with_the_remedy() {
     let app = App::start(Shape::One);
     let sign_up = |username: &str, email: &str, password: &str| {
-        app.post("/api/users/", "", json!({"username": username, "email": email, "password": password}))
+        app.post(
+            "/api/users/",
+            "",
+            json!({"username": username, "email": email, "password": password}),
+        )
     };
     let mail = "a@example.org";
     let (short, long) = ("a".repeat(7), "a".repeat(129));
@@ -145,7 +160,8 @@ fn names_and_passwords_that_cannot_be_are_refused_with_the_remedy() {
     sign_up("u\u{308}nal", mail, PASSWORD).is_problem(409, "username-taken");
     let who = json!({"username": "nobody", "password": PASSWORD});
     let unknown = app.post("/api-token-auth/", "", who);
-    let wrong = app.post("/api-token-auth/", "", json!({"username": "Ünal", "password": "wrong wrong"}));
+    let wrong =
+        app.post("/api-token-auth/", "", json!({"username": "Ünal", "password": "wrong wrong"}));
     unknown.is_problem(401, "invalid-credentials");
     let body = |reply: &Reply| {
         let mut body = reply.json.clone();
@@ -163,10 +179,10 @@ fn an_import_that_breaks_a_limit_changes_nothing() {
     let many = format!("title,artist\n{}", "a,b\n".repeat(100_001));
     let reply = app.import(&ada, many);
     assert_eq!(reply.status, 413, "{reply:?}");
-    assert!(reply.text.contains("100,000"), "{reply:?}");
+    assert_eq!(reply.json["errors"][0]["limit"], json!(100_000), "{reply:?}");
     let large = app.import(&ada, vec![b'x'; (32 << 20) + 1]);
     assert_eq!(large.status, 413, "{}", large.text);
-    assert!(large.text.contains("32 MiB"), "{}", large.text);
+    assert_eq!(large.json["errors"][0]["limit"], json!(32 << 20), "{large:?}");
     assert_eq!(app.import(&ada, b"title,artist\n\xe9t\xe9,b\n".to_vec()).status, 400);
     assert_eq!(app.import(&ada, "name,who\na,b\n").status, 400);
     assert_eq!(app.import(&ada, "").status, 400);

@@ -95,7 +95,8 @@ impl App {
                 }
             }
         }
-        let client = Client::builder().timeout(PATIENCE).no_proxy().build().unwrap();
+        let client =
+            Client::builder().timeout(PATIENCE).user_agent("journeys").no_proxy().build().unwrap();
         let app = App { processes, data, client };
         for (service, _) in LISTEN {
             let ready = || app.internal(service, "/health/ready").status == 200;
@@ -112,8 +113,15 @@ impl App {
     }
 
     /// A call of the public API. `token` empty: nobody is signed in.
-    pub(crate) fn call(&self, method: Method, path: &str, token: &str, body: Option<Value>) -> Reply {
-        let mut request = self.client.request(method, format!("{}{path}", self.url("gateway", "api")));
+    pub(crate) fn call(
+        &self,
+        method: Method,
+        path: &str,
+        token: &str,
+        body: Option<Value>,
+    ) -> Reply {
+        let mut request =
+            self.client.request(method, format!("{}{path}", self.url("gateway", "api")));
         if !token.is_empty() {
             request = request.header("authorization", format!("Token {token}"));
         }
@@ -135,7 +143,11 @@ impl App {
     pub(crate) fn import(&self, token: &str, csv: impl Into<reqwest::blocking::Body>) -> Reply {
         let url = format!("{}/api/musics/import", self.url("gateway", "api"));
         let request = self.client.post(url).header("content-type", "text/csv").body(csv);
-        Reply::to(request.header("authorization", format!("Token {token}")).timeout(Duration::from_secs(150)))
+        Reply::to(
+            request
+                .header("authorization", format!("Token {token}"))
+                .timeout(Duration::from_secs(150)),
+        )
     }
 
     /// A page of a service's internal port.
@@ -193,13 +205,17 @@ impl App {
     }
 
     /// Waits until the trace is as `complete` wants it.
-    pub(crate) fn trace_when(&self, id: &str, complete: impl Fn(&Trace) -> Result<(), String>) -> Trace {
+    pub(crate) fn trace_when(
+        &self,
+        id: &str,
+        complete: impl Fn(&Trace) -> Result<(), String>,
+    ) -> Trace {
         let url = format!("{}/api/traces/{id}", self.url("sidecar", "jaeger"));
         eventually(&format!("trace {id} is complete"), || {
             let reply = self.open(&url);
             let trace = Trace::from(&reply.json).ok_or_else(|| format!("{reply:?}"))?;
             complete(&trace)?;
-            Ok(trace)
+            Ok::<Trace, String>(trace)
         })
     }
 
@@ -222,7 +238,11 @@ pub(crate) struct Process {
 
 impl Process {
     /// Starts it, and waits until it has told all its addresses.
-    pub(crate) fn start(arguments: &[&str], directory: &Path, settings: &[(&str, &str)]) -> Process {
+    pub(crate) fn start(
+        arguments: &[&str],
+        directory: &Path,
+        settings: &[(&str, &str)],
+    ) -> Process {
         let mut process = Process::launch(arguments, directory, settings);
         let expected: usize = LISTEN
             .into_iter()
@@ -240,7 +260,11 @@ impl Process {
     }
 
     /// Starts it; it may well fail.
-    pub(crate) fn launch(arguments: &[&str], directory: &Path, settings: &[(&str, &str)]) -> Process {
+    pub(crate) fn launch(
+        arguments: &[&str],
+        directory: &Path,
+        settings: &[(&str, &str)],
+    ) -> Process {
         let mut command = Command::new(binary());
         command.args(arguments).current_dir(directory).env_clear().envs(settings.iter().copied());
         for variable in LISTEN.iter().flat_map(|(_, variables)| *variables) {
@@ -292,7 +316,8 @@ impl Process {
     pub(crate) fn logs(&self) -> Vec<Value> {
         let lines = self.stdout.lock().unwrap();
         let parsed = lines.iter().map(|line| {
-            serde_json::from_str(line).unwrap_or_else(|_| panic!("stdout has a line that is no JSON: {line}"))
+            serde_json::from_str(line)
+                .unwrap_or_else(|_| panic!("stdout has a line that is no JSON: {line}"))
         });
         parsed.filter(|line: &Value| line["listening"].is_null()).collect()
     }
@@ -332,7 +357,9 @@ impl Drop for Process {
     }
 }
 
-fn collect(stream: impl std::io::Read + Send + 'static) -> (Arc<Mutex<Vec<String>>>, JoinHandle<()>) {
+fn collect(
+    stream: impl std::io::Read + Send + 'static,
+) -> (Arc<Mutex<Vec<String>>>, JoinHandle<()>) {
     let lines = Arc::new(Mutex::new(Vec::new()));
     let kept = lines.clone();
     let reader = thread::spawn(move || {
@@ -441,14 +468,18 @@ impl Trace {
     }
 
     pub(crate) fn span(&self, name: &str) -> &Span {
-        let found = self.spans.iter().find(|span| format!("{}: {}", span.service, span.name) == name);
+        let found =
+            self.spans.iter().find(|span| format!("{}: {}", span.service, span.name) == name);
         found.unwrap_or_else(|| panic!("no {name} in {:#?}", self.names()))
     }
 }
 
 /// Polls until there is an answer; panics after a while with what was there instead.
 #[track_caller]
-pub(crate) fn eventually<T, E: std::fmt::Display>(what: &str, mut attempt: impl FnMut() -> Result<T, E>) -> T {
+pub(crate) fn eventually<T, E: std::fmt::Display>(
+    what: &str,
+    mut attempt: impl FnMut() -> Result<T, E>,
+) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {
         match attempt() {
@@ -462,7 +493,11 @@ pub(crate) fn eventually<T, E: std::fmt::Display>(what: &str, mut attempt: impl 
 pub(crate) fn binary() -> PathBuf {
     // `tests/real` is another package, for which cargo does not define the variable.
     option_env!("CARGO_BIN_EXE_musicwallet").map_or_else(
-        || std::env::var_os("MUSICWALLET_BINARY").expect("MUSICWALLET_BINARY names the program").into(),
+        || {
+            std::env::var_os("MUSICWALLET_BINARY")
+                .expect("MUSICWALLET_BINARY names the program")
+                .into()
+        },
         PathBuf::from,
     )
 }

@@ -10,7 +10,9 @@ const SERVICES: [&str; 3] = ["gateway", "accounts", "catalog"];
 /// Sum of the series of a family that belong to a signal.
 fn sum(text: &str, family: &str, signal: &str) -> f64 {
     let label = format!("signal=\"{signal}\"");
-    let series = text.lines().filter(|line| line.starts_with(&format!("{family}{{")) && line.contains(&label));
+    let series = text
+        .lines()
+        .filter(|line| line.starts_with(&format!("{family}{{")) && line.contains(&label));
     series.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
 }
 
@@ -27,7 +29,9 @@ fn balance(app: &App) -> Result<f64, String> {
             let exported = part("telemetry_exported_items_total");
             let queue = part("telemetry_queue_items");
             if enqueued != exported + dropped + failed + queue {
-                return Err(format!("{service} {signal}: {enqueued} of {exported} {dropped} {failed} {queue}"));
+                return Err(format!(
+                    "{service} {signal}: {enqueued} of {exported} {dropped} {failed} {queue}"
+                ));
             }
             lost += dropped + failed;
         }
@@ -56,7 +60,8 @@ fn with_the_collector_refused_requests_are_served_and_losses_counted() {
     let warned = warned.iter().filter(|line| {
         line["level"] == "WARN" && line["message"].as_str().unwrap().contains(&endpoint)
     });
-    let services: Vec<_> = warned.map(|line| (line["service"].clone(), line["signal"].clone())).collect();
+    let services: Vec<_> =
+        warned.map(|line| (line["service"].clone(), line["signal"].clone())).collect();
     for service in SERVICES {
         let lines = services.iter().filter(|(name, _)| name == service).count();
         assert!((1..=2).contains(&lines), "one line a signal, not one a batch: {services:?}");

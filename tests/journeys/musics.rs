@@ -11,7 +11,11 @@ fn a_song_is_created_read_edited_found_and_deleted() {
         let (ada, ben) = (app.someone("ada"), app.someone("ben"));
         let new = json!({"title": "Ærlig Sommer", "artist": "Nora Vik", "duration_ms": 181_000});
         let created = app.post("/api/musics/", &ada, new);
-        assert_eq!((created.status, &created.json["created_by"]), (201, &json!("ada")), "{created:?}");
+        assert_eq!(
+            (created.status, &created.json["created_by"]),
+            (201, &json!("ada")),
+            "{created:?}"
+        );
         let path = created.header("location").to_owned();
         assert_eq!(path, format!("/api/musics/{}/", created.json["id"]));
         assert_eq!(app.get(&path, &ben).json, created.json);
@@ -26,8 +30,7 @@ fn a_song_is_created_read_edited_found_and_deleted() {
         let found = app.get("/api/musics/?search=aerlig%20SOMM&created_by=ada", &ben);
         let folded = app.get("/api/musics/?search=vik&artist=nora%20vik", &ben);
         assert_eq!(folded.json[0], patched.json, "{folded:?}");
-        // Æ is a letter of its own and no accent: it does not fold to "ae".
-        assert_eq!(found.json, json!([]));
+        assert_eq!(found.json[0], patched.json, "{found:?}");
 
         app.call(Method::DELETE, &path, &ben, None).is_problem(403, "not-owner");
         app.call(Method::PUT, &path, &ben, Some(patched.json.clone())).is_problem(403, "not-owner");

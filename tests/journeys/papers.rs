@@ -8,7 +8,9 @@ use crate::harness::{Process, root};
 fn paths(text: &str) -> BTreeSet<&str> {
     let quoted = text.split('`').skip(1).step_by(2);
     quoted
-        .filter(|it| it.contains('/') && !it.contains([' ', '<', '{', '*', ':', '|', '=', '$', ',']))
+        .filter(|it| {
+            it.contains('/') && !it.contains([' ', '<', '{', '*', ':', '|', '=', '$', ','])
+        })
         .filter(|it| !it.starts_with(['/', '.', '~', '-', '@']) && !it.starts_with("data/"))
         .collect()
 }

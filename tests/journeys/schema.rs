@@ -83,12 +83,14 @@ fn registry() -> Registry {
     let mut registry = Registry::default();
     for entry in fs::read_dir(root().join("observability/schema")).unwrap() {
         let path = entry.unwrap().path();
-        if path.extension().is_none_or(|it| it != "yaml") || path.ends_with("registry_manifest.yaml") {
+        if path.extension().is_none_or(|it| it != "yaml")
+            || path.ends_with("registry_manifest.yaml")
+        {
             continue;
         }
         let text = fs::read_to_string(&path).unwrap();
-        let file: File =
-            serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let file: File = serde_saphyr::from_str(&text)
+            .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         registry.imported_metrics.extend(file.imports.metrics.iter().map(|name| label(name)));
         registry.attributes.extend(file.imports.attributes);
         for group in file.groups {
@@ -110,14 +112,17 @@ fn declare(registry: &mut Registry, group: Group) {
     }
     match group.r#type.as_str() {
         "metric" => {
-            let name = group.metric_name.unwrap_or_else(|| panic!("{} has no metric_name", group.id));
+            let name =
+                group.metric_name.unwrap_or_else(|| panic!("{} has no metric_name", group.id));
             let (unit, instrument) = (group.unit.unwrap(), group.instrument.unwrap());
             let refs = group.attributes.iter().filter_map(|it| it.r#ref.as_deref());
             let labels = refs.map(label).collect();
             registry.metrics.insert(prometheus(&name, &unit, &instrument), labels);
         }
         "span" => {
-            registry.spans.insert(group.span_name.unwrap_or_else(|| panic!("{} has no span_name", group.id)));
+            registry
+                .spans
+                .insert(group.span_name.unwrap_or_else(|| panic!("{} has no span_name", group.id)));
         }
         "attribute_group" => {}
         other => panic!("{}: no group is a {other} here", group.id),
@@ -136,15 +141,21 @@ fn scrape(text: &str) -> Vec<Series> {
         .lines()
         .filter_map(|line| line.strip_prefix("# TYPE ")?.strip_suffix(" histogram"))
         .collect();
-    let series = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).map(|line| {
-        let name = line.split(['{', ' ']).next().unwrap();
-        let base = ["_bucket", "_sum", "_count"].iter().find_map(|suffix| name.strip_suffix(suffix));
-        let family = base.filter(|base| histograms.contains(base)).unwrap_or(name);
-        let labels = line.find('{').map_or("", |at| &line[at + 1..line.rfind('}').unwrap()]);
-        let labels = labels.split("\",").filter_map(|pair| pair.split_once("=\""));
-        let labels = labels.map(|(key, value)| (key.to_owned(), value.trim_end_matches('"').to_owned()));
-        Series { family: family.to_owned(), labels: labels.filter(|(key, _)| key != "le").collect() }
-    });
+    let series =
+        text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).map(|line| {
+            let name = line.split(['{', ' ']).next().unwrap();
+            let base =
+                ["_bucket", "_sum", "_count"].iter().find_map(|suffix| name.strip_suffix(suffix));
+            let family = base.filter(|base| histograms.contains(base)).unwrap_or(name);
+            let labels = line.find('{').map_or("", |at| &line[at + 1..line.rfind('}').unwrap()]);
+            let labels = labels.split("\",").filter_map(|pair| pair.split_once("=\""));
+            let labels =
+                labels.map(|(key, value)| (key.to_owned(), value.trim_end_matches('"').to_owned()));
+            Series {
+                family: family.to_owned(),
+                labels: labels.filter(|(key, _)| key != "le").collect(),
+            }
+        });
     series.collect()
 }
 
@@ -162,7 +173,11 @@ fn live(app: &App) {
     app.call(Method::DELETE, &path, &ada, None);
     app.get("/api/musics/", "wrong");
     app.post("/api-token-auth/", "", json!({"username": "ada", "password": "wrong wrong"}));
-    app.post("/api/users/", "", json!({"username": "ada", "email": "a@b.org", "password": PASSWORD}));
+    app.post(
+        "/api/users/",
+        "",
+        json!({"username": "ada", "email": "a@b.org", "password": PASSWORD}),
+    );
     let basic = app.client().get(format!("{}/api/musics", app.url("gateway", "api")));
     assert_eq!(basic.basic_auth("ada", Some(PASSWORD)).send().unwrap().status(), 200);
 }
@@ -210,8 +225,14 @@ fn every_attribute_and_own_span_is_declared_and_every_declared_one_is_seen() {
     eventually("every declared name is seen", || {
         for service in ["gateway", "accounts", "catalog"] {
             let jaeger = app.url("sidecar", "jaeger");
-            let traces = app.open(&format!("{jaeger}/api/traces?service={service}&limit=1000")).json;
-            for span in traces["data"].as_array().unwrap().iter().flat_map(|it| it["spans"].as_array().unwrap()) {
+            let traces =
+                app.open(&format!("{jaeger}/api/traces?service={service}&limit=1000")).json;
+            for span in traces["data"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .flat_map(|it| it["spans"].as_array().unwrap())
+            {
                 let tags: BTreeMap<&str, &Value> = span["tags"]
                     .as_array()
                     .unwrap()
@@ -225,12 +246,18 @@ fn every_attribute_and_own_span_is_declared_and_every_declared_one_is_seen() {
             }
         }
         // What Jaeger's format adds by itself.
-        for added in ["span.kind", "error", "otel.scope.name", "otel.scope.version", "otel.status_code"] {
+        for added in
+            ["span.kind", "error", "otel.scope.name", "otel.scope.version", "otel.status_code"]
+        {
             keys.remove(added);
         }
         let unseen: Vec<_> = span_attributes(&registry).difference(&keys).cloned().collect();
         let missing: Vec<_> = registry.spans.difference(&internal).collect();
-        if unseen.is_empty() && missing.is_empty() { Ok(()) } else { Err(format!("{unseen:?} {missing:?}")) }
+        if unseen.is_empty() && missing.is_empty() {
+            Ok(())
+        } else {
+            Err(format!("{unseen:?} {missing:?}"))
+        }
     });
     let undeclared: Vec<_> = keys.difference(&registry.attributes).collect();
     assert!(undeclared.is_empty(), "on spans, but not in observability/schema: {undeclared:?}");

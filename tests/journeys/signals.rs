@@ -79,7 +79,8 @@ fn an_exemplar_leads_to_a_stored_trace(app: &App) {
     let accept = "application/openmetrics-text; version=1.0.0";
     let scrape = Reply::to(app.client().get(url).header("accept", accept));
     assert!(scrape.header("content-type").starts_with("application/openmetrics-text"));
-    let bucket = scrape.text.lines().find(|line| line.contains("/api/musics") && line.contains("# {"));
+    let bucket =
+        scrape.text.lines().find(|line| line.contains("/api/musics") && line.contains("# {"));
     let bucket = bucket.unwrap_or_else(|| panic!("no exemplar:\n{}", scrape.text));
     let id = bucket.split("trace_id=\"").nth(1).unwrap().split('"').next().unwrap();
     app.trace_when(id, |_| Ok(()));
@@ -97,8 +98,15 @@ fn what_is_refused_and_what_fails_is_seen_as_such() {
         if found { Ok(()) } else { Err(format!("{:?}", trace.names())) }
     });
     let tags = |name: &str| &trace.span(name).tags;
-    assert!(!tags("gateway: GET /api/musics/{id}").contains_key("error"), "a 404 is no failure of ours");
-    assert_eq!(tags("gateway: GET /musics/{id}")["error"], json!(true), "but it is one of the call");
+    assert!(
+        !tags("gateway: GET /api/musics/{id}").contains_key("error"),
+        "a 404 is no failure of ours"
+    );
+    assert_eq!(
+        tags("gateway: GET /musics/{id}")["error"],
+        json!(true),
+        "but it is one of the call"
+    );
 
     // The catalog is gone: a 503 that says so, an error span, an error line with the cause.
     app.processes[2].signal("KILL");
@@ -113,7 +121,8 @@ fn what_is_refused_and_what_fails_is_seen_as_such() {
     let id = json!(failed.trace_id());
     eventually("the gateway logs the cause", || {
         let logs = app.processes[3].logs();
-        let line = logs.iter().find(|line| line["trace_id"] == id && line["level"] != "INFO").cloned();
+        let line =
+            logs.iter().find(|line| line["trace_id"] == id && line["level"] != "INFO").cloned();
         line.ok_or_else(|| format!("{logs:#?}"))
     });
 }
@@ -140,7 +149,13 @@ fn strangers_can_neither_join_a_trace_nor_invent_series() {
         if trace.contains(strange) { Ok(()) } else { Err(trace) }
     });
 
-    let series = || app.internal("gateway", "/metrics").text.lines().filter(|it| it.contains("http_server_request_duration")).count();
+    let series = || {
+        app.internal("gateway", "/metrics")
+            .text
+            .lines()
+            .filter(|it| it.contains("http_server_request_duration"))
+            .count()
+    };
     app.get("/nothing/0", &ada);
     let before = series();
     for n in 1..300 {
@@ -165,9 +180,8 @@ fn exporting_is_not_itself_traced() {
         let series = "telemetry_enqueued_items_total{signal=\"traces\"}";
         app.metric(service, series).unwrap()
     };
-    let exported = |service| {
-        app.metric(service, "telemetry_exported_items_total{signal=\"traces\"}").unwrap()
-    };
+    let exported =
+        |service| app.metric(service, "telemetry_exported_items_total{signal=\"traces\"}").unwrap();
     for service in ["gateway", "accounts", "catalog"] {
         eventually("every span is exported", || {
             let (all, out) = (enqueued(service), exported(service));

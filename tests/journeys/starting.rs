@@ -8,7 +8,13 @@ use crate::harness::{App, Process, Shape, in_both_shapes};
 
 /// Ends with this code; stderr has all of these, and nothing was announced.
 #[track_caller]
-fn refuses(arguments: &[&str], directory: &Path, settings: &[(&str, &str)], code: i32, told: &[&str]) {
+fn refuses(
+    arguments: &[&str],
+    directory: &Path,
+    settings: &[(&str, &str)],
+    code: i32,
+    told: &[&str],
+) {
     let (status, stdout, stderr) = Process::launch(arguments, directory, settings).end();
     assert_eq!(status, Some(code), "{stderr}");
     assert!(!stdout.contains("listening"), "{stdout}");
@@ -59,7 +65,9 @@ fn settings_can_be_checked_and_shown_without_starting() {
     let shown = launch(&["config", "--catalog-database", "x.db"]);
     let line = |name: &str| {
         let line = shown.lines().find(|line| line.starts_with(&format!("{name} ")));
-        line.unwrap_or_else(|| panic!("no {name} in {shown}")).split_whitespace().collect::<Vec<_>>()
+        line.unwrap_or_else(|| panic!("no {name} in {shown}"))
+            .split_whitespace()
+            .collect::<Vec<_>>()
     };
     assert_eq!(line("CATALOG_LISTEN")[1..], ["environment", "127.0.0.1:7"]);
     assert_eq!(line("CATALOG_DATABASE")[1..], ["flag", "x.db"]);
@@ -75,7 +83,8 @@ fn a_data_directory_that_cannot_be_written_is_named() {
     // A folder without permission says nothing to root, who runs CI; a file in the way says it to everybody.
     let locked = tempfile::tempdir().unwrap();
     fs::create_dir(locked.path().join("data")).unwrap();
-    fs::write(locked.path().join("data/catalog.db"), "this is no database, whatever its name says").unwrap();
+    fs::write(locked.path().join("data/catalog.db"), "this is no database, whatever its name says")
+        .unwrap();
     refuses(&["serve", "catalog"], locked.path(), &[], 3, &["catalog.db"]);
 }
 

@@ -11,6 +11,7 @@ use std::{
 use opentelemetry::{Context, trace::TraceContextExt};
 use opentelemetry_appender_tracing::layer::OpenTelemetryTracingBridge;
 use opentelemetry_sdk::{logs::SdkLoggerProvider, trace::SdkTracer};
+use serde::Serialize;
 use serde_json::{Map, Value};
 use tracing::{
     Dispatch, Event, Subscriber,
@@ -134,18 +135,17 @@ impl<S: Subscriber> Layer<S> for Lines {
 
 impl Lines {
     fn json(&self, event: &Event<'_>, fields: Fields) -> Vec<u8> {
-        let mut line = Map::new();
-        let time = humantime::format_rfc3339_micros(SystemTime::now()).to_string();
-        line.insert("timestamp".into(), time.into());
-        line.insert("level".into(), event.metadata().level().as_str().into());
-        line.insert("service".into(), self.service.as_str().into());
-        line.insert("target".into(), event.metadata().target().into());
-        line.insert("message".into(), fields.message.into());
-        line.extend(fields.others);
-        if let Some((trace, span)) = current_ids() {
-            line.insert("trace_id".into(), trace.into());
-            line.insert("span_id".into(), span.into());
-        }
+        let ids = current_ids();
+        let line = Line {
+            timestamp: humantime::format_rfc3339_micros(SystemTime::now()).to_string(),
+            level: event.metadata().level().as_str(),
+            service: &self.service,
+            message: &fields.message,
+            fields: &fields.others,
+            trace_id: ids.as_ref().map(|(trace, _)| trace),
+            span_id: ids.as_ref().map(|(_, span)| span),
+            target: event.metadata().target(),
+        };
         let mut bytes = serde_json::to_vec(&line).unwrap_or_default();
         bytes.push(b'\n');
         bytes
@@ -171,6 +171,22 @@ impl Lines {
         line.push('\n');
         line.into_bytes()
     }
+}
+
+/// A line as JSON, what people read first in front.
+#[derive(Serialize)]
+struct Line<'a> {
+    timestamp: String,
+    level: &'a str,
+    service: &'a str,
+    message: &'a str,
+    #[serde(flatten)]
+    fields: &'a Map<String, Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trace_id: Option<&'a String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    span_id: Option<&'a String>,
+    target: &'a str,
 }
 
 fn escaped(text: &str) -> String {

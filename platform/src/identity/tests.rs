@@ -134,6 +134,8 @@ async fn keys_are_fetched_once_for_all_and_again_when_they_change() {
     let rotated = published.lock().unwrap().sign(8, "ben").unwrap();
     assert_eq!(verifier.verify(&rotated).await.unwrap().id, 8);
     assert_eq!(calls.load(SeqCst), 2);
+    // What was signed with the key that is gone does not count any more, though it was checked before.
+    assert_eq!(refusal(&verifier, &assertion).await, 401);
     server.abort();
 }
 

@@ -1,11 +1,12 @@
 use std::{
     collections::HashMap,
-    sync::{Mutex, PoisonError, RwLock},
+    sync::{Mutex, MutexGuard, PoisonError, RwLock},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::Context;
 use http::Method;
+use http_body_util::{BodyExt, Limited};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
 use reqwest::{Client, Url};
 use telemetry::Telemetry;
@@ -18,6 +19,8 @@ use crate::{config::HttpUrl, problem::Problem};
 const LEEWAY: Duration = Duration::from_secs(5);
 /// No assertion of ours is longer.
 const LONGEST: usize = 2048;
+/// No set of keys is longer, in bytes.
+const LONGEST_KEYS: usize = 64 << 10;
 /// An unknown key is asked for this often at most, however many forged tokens name one.
 const REFETCH: Duration = Duration::from_secs(1);
 /// How many checked assertions are remembered: a signature costs 50 us to check, and the gateway sends each assertion for a second.
@@ -56,6 +59,8 @@ impl Verifier {
             .timeout(Duration::from_millis(900))
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
+            // Calls are so rare that a kept connection would be closed by the other side, perhaps in this very moment.
+            .pool_max_idle_per_host(0)
             .build()
             .context("making the client for the keys of accounts")?;
         let url = Url::parse(&format!("{accounts}/.well-known/jwks.json"))?;
@@ -144,17 +149,22 @@ impl Verifier {
         });
         let known = known.collect::<anyhow::Result<_>>()?;
         *self.keys.write().unwrap_or_else(PoisonError::into_inner) = known;
+        self.checked().clear();
         Ok(())
     }
 
+    fn checked(&self) -> MutexGuard<'_, HashMap<String, (Caller, u64)>> {
+        self.checked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn remembered(&self, assertion: &str) -> Option<Caller> {
-        let checked = self.checked.lock().unwrap_or_else(PoisonError::into_inner);
+        let checked = self.checked();
         let (caller, exp) = checked.get(assertion)?;
         (*exp > now()).then(|| caller.clone())
     }
 
     fn remember(&self, assertion: &str, caller: &Caller, exp: u64) {
-        let mut checked = self.checked.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut checked = self.checked();
         if checked.len() >= REMEMBERED {
             checked.clear(); // cheaper than order: each is checked once more
         }
@@ -177,7 +187,11 @@ impl Source {
                 return Err(error).context("asking accounts for its keys");
             }
         };
-        answer.error_for_status()?.json().await.context("the keys of accounts cannot be read")
+        let body = reqwest::Body::from(answer.error_for_status()?);
+        let keys =
+            Limited::new(body, LONGEST_KEYS).collect().await.map_err(anyhow::Error::from_boxed);
+        let keys = keys.context("the keys of accounts did not arrive")?.to_bytes();
+        serde_json::from_slice(&keys).context("the keys of accounts cannot be read")
     }
 }
 

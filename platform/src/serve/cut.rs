@@ -22,6 +22,16 @@ pub(crate) enum Cut {
 }
 
 impl Cut {
+    pub(crate) const ALL: [Cut; 7] = [
+        Cut::FirstBytes,
+        Cut::SlowHead,
+        Cut::WriteStall,
+        Cut::Malformed,
+        Cut::HeadTooLarge,
+        Cut::Stuck,
+        Cut::Drain,
+    ];
+
     pub(crate) fn reason(self) -> &'static str {
         match self {
             Cut::FirstBytes => "first_bytes",

@@ -47,7 +47,7 @@ pub(crate) fn command() -> Command {
         )
         .after_help(AFTER_HELP)
         .args_conflicts_with_subcommands(true)
-        .arg(check)
+        .arg(check.clone())
         .args(all_settings())
         .subcommand(
             Command::new("serve")

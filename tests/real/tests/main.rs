@@ -2,5 +2,6 @@
 
 #[path = "../../journeys/harness.rs"]
 mod harness;
+mod jaeger;
 mod pages;
 mod songs;
