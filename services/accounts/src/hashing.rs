@@ -3,172 +3,221 @@
 //! A hash takes a core and 19 MiB for tens of milliseconds: unbounded, a hundred sign-ins would starve everything else. Who waits longer
 //! than a second is told to come back; who has gone leaves the queue before anything is hashed.
 
-use std::{num::NonZeroUsize, sync::Arc, time::Duration};
+mod argon;
 
-use argon2::{
-    Argon2,
-    password_hash::{PasswordHasher, PasswordVerifier, phc::PasswordHash},
+use std::{
+    num::NonZeroUsize,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
+
 use platform::problem::Problem;
+use secrecy::{ExposeSecret, SecretString};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     task::spawn_blocking,
     time::{Instant, timeout},
 };
+use tracing::Instrument;
 
+use self::argon::Memory;
+pub(crate) use self::argon::Verdict;
 use crate::meter;
 
-/// How long a password waits for its turn.
+/// How long a password waits for its turn; architecture.md §8.
 const QUEUE: Duration = Duration::from_secs(1);
 
-/// A hash that no password has, made with the parameters of today: for names that nobody has, so that a wrong name costs and answers
-/// what a wrong password does.
-const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5IGhhcyB0aGlzIQ$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
-
 /// The right to hash, shared by all requests. Cheap to clone.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Hashers {
     permits: Arc<Semaphore>,
-    limit: usize,
+    /// Of those who are not at work.
+    memory: Arc<Mutex<Vec<Memory>>>,
+    meter: meter::Hashing,
 }
 
 impl Hashers {
     pub(crate) fn new(limit: NonZeroUsize) -> Hashers {
-        let limit = limit.get();
-        meter::hashers(0, limit);
-        Hashers { permits: Arc::new(Semaphore::new(limit)), limit }
+        Hashers {
+            permits: Arc::new(Semaphore::new(limit.get())),
+            memory: Arc::default(),
+            meter: meter::Hashing::new(limit),
+        }
     }
 
-    /// A hash of `password` with the parameters of today (m=19456 KiB, t=2, p=1, the minimum of OWASP) and a salt of its own.
-    pub(crate) async fn hash(&self, password: String) -> Result<String, Problem> {
-        let hashed = self.work(move || {
-            Argon2::default().hash_password(password.as_bytes()).map(|hash| hash.to_string())
-        });
-        hashed.await?.map_err(|error| Problem::internal(anyhow::anyhow!("hashing: {error}")))
+    /// A hash of `password` with the parameters of today, as a PHC string.
+    pub(crate) async fn hash(&self, password: SecretString) -> Result<String, Problem> {
+        let hashed = self
+            .work(move |memory| argon::hash(password.expose_secret().as_bytes(), memory))
+            .instrument(tracing::info_span!("hash password"));
+        hashed.await?.map_err(Problem::internal)
     }
 
-    /// Whether `password` is the one of `hash`; without a hash it is not, after the same work.
+    /// Whether `password` is the one of `stored`; without one it is not, after the same work.
     pub(crate) async fn verify(
         &self,
-        password: String,
-        hash: Option<String>,
-    ) -> Result<bool, Problem> {
-        self.work(move || {
-            let known = hash.is_some();
-            let hash = hash.as_deref().unwrap_or(NOBODY);
-            let matches = PasswordHash::new(hash).is_ok_and(|hash| {
-                Argon2::default().verify_password(password.as_bytes(), &hash).is_ok()
-            });
-            known && matches
-        })
-        .await
+        password: SecretString,
+        stored: Option<String>,
+    ) -> Result<Verdict, Problem> {
+        let verified = self
+            .work(move |memory| {
+                argon::verify(password.expose_secret().as_bytes(), stored.as_deref(), memory)
+            })
+            .instrument(tracing::info_span!("verify password"));
+        verified.await?.map_err(Problem::internal)
     }
 
     async fn work<T: Send + 'static>(
         &self,
-        work: impl FnOnce() -> T + Send + 'static,
+        work: impl FnOnce(&mut Memory) -> T + Send + 'static,
     ) -> Result<T, Problem> {
         let begun = Instant::now();
-        let permit = timeout(QUEUE, self.permits.clone().acquire_owned()).await;
-        meter::hash_waited(begun.elapsed());
+        let permit = timeout(QUEUE, Arc::clone(&self.permits).acquire_owned()).await;
+        self.meter.waited.record(begun.elapsed());
         let Ok(Ok(permit)) = permit else {
             let detail = "Too many people are signing in right now. Try again in a second.";
             return Err(Problem::unavailable("sign-in-busy", detail, QUEUE));
         };
-        // The permit goes with the work: a blocking task is not cancelled when the request is, so it must go on counting.
-        let busy = Busy { _permit: permit, permits: self.permits.clone(), limit: self.limit };
-        meter::hashers(self.limit.saturating_sub(self.permits.available_permits()), self.limit);
-        let task = spawn_blocking(move || {
-            let _busy = busy;
-            let begun = std::time::Instant::now();
-            let result = work();
-            meter::hashed(begun.elapsed());
-            result
-        });
+        // The permit goes with the work: what blocks is not cancelled with its request, so it must go on counting.
+        let busy = Busy::begin(self, permit);
+        let task = spawn_blocking(move || busy.run(work));
         task.await.map_err(Problem::internal)
     }
 }
 
 /// A hasher at work.
 struct Busy {
+    hashers: Hashers,
+    /// Returned after the gauge is down, so that it never shows more than there may be.
     _permit: OwnedSemaphorePermit,
-    permits: Arc<Semaphore>,
-    limit: usize,
+}
+
+impl Busy {
+    fn begin(hashers: &Hashers, permit: OwnedSemaphorePermit) -> Busy {
+        hashers.meter.busy.increment(1);
+        Busy { hashers: hashers.clone(), _permit: permit }
+    }
+
+    fn run<T>(self, work: impl FnOnce(&mut Memory) -> T) -> T {
+        let begun = std::time::Instant::now();
+        let lock = || self.hashers.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut memory = lock().pop().unwrap_or_default();
+        let result = work(&mut memory);
+        lock().push(memory);
+        self.hashers.meter.took.record(begun.elapsed());
+        result
+    }
 }
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        // This one's permit is returned a moment later, so it is counted out by hand.
-        meter::hashers(self.limit.saturating_sub(self.permits.available_permits() + 1), self.limit);
+        self.hashers.meter.busy.decrement(1);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc;
+
+    use tokio::{task::yield_now, time::advance};
+
     use super::*;
 
     fn hashers(limit: usize) -> Hashers {
         Hashers::new(NonZeroUsize::new(limit).unwrap())
     }
 
-    #[tokio::test]
-    async fn a_password_matches_its_own_hash_only() {
-        let hashers = hashers(1);
-        let hash = hashers.hash("seven brave otters".into()).await.unwrap();
-        assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
-        assert!(hashers.verify("seven brave otters".into(), Some(hash.clone())).await.unwrap());
-        assert!(!hashers.verify("seven brave otter".into(), Some(hash)).await.unwrap());
-        assert!(
-            PasswordHash::new(NOBODY).is_ok(),
-            "the hash of nobody has to cost what others cost"
-        );
-        assert!(!hashers.verify("seven brave otters".into(), None).await.unwrap());
+    /// A job that works until the sender is dropped, and says when it has begun.
+    fn occupy(hashers: &Hashers, begun: &mpsc::Sender<()>) -> mpsc::Sender<()> {
+        let (hold, held) = mpsc::channel::<()>();
+        let (hashers, begun) = (hashers.clone(), begun.clone());
+        tokio::spawn(async move {
+            let job = hashers.work(move |_| {
+                begun.send(()).unwrap();
+                let _ = held.recv();
+            });
+            job.await.unwrap();
+        });
+        hold
     }
 
-    #[tokio::test]
-    async fn who_cannot_be_hashed_in_time_is_told_to_come_back() {
-        let hashers = hashers(1);
-        let _held = hashers.permits.clone().acquire_owned().await.unwrap();
-        let refused = hashers.verify("x".into(), None).await.unwrap_err();
-        assert_eq!((refused.status().as_u16(), refused.kind()), (503, "sign-in-busy"));
-    }
-
-    #[tokio::test]
-    async fn never_more_hash_at_once_than_may_and_who_has_gone_is_not_hashed() {
+    #[tokio::test(start_paused = true)]
+    async fn no_more_are_hashed_at_once_than_may_and_who_waited_a_second_is_told_to_come_back() {
         let hashers = hashers(2);
-        let (running, most) = (
-            Arc::new(std::sync::atomic::AtomicUsize::new(0)),
-            Arc::new(std::sync::atomic::AtomicUsize::new(0)),
-        );
-        let tasks: Vec<_> = (0..20)
-            .map(|_| {
-                let (hashers, running, most) = (hashers.clone(), running.clone(), most.clone());
-                tokio::spawn(async move {
-                    hashers
-                        .work(move || {
-                            use std::sync::atomic::Ordering::SeqCst;
-                            most.fetch_max(running.fetch_add(1, SeqCst) + 1, SeqCst);
-                            std::thread::yield_now();
-                            running.fetch_sub(1, SeqCst);
-                        })
-                        .await
-                })
-            })
-            .collect();
-        for task in tasks {
-            task.await.unwrap().unwrap();
+        let (begun, begins) = mpsc::channel();
+        let holds = [(); 3].map(|()| occupy(&hashers, &begun));
+        for _ in 0..2 {
+            while begins.try_recv().is_err() {
+                yield_now().await;
+            }
         }
-        assert!((1..=2).contains(&most.load(std::sync::atomic::Ordering::SeqCst)));
+        assert_eq!(hashers.permits.available_permits(), 0);
+        // The third one has its turn when one of the first two is done.
+        let [first, second, third] = holds;
+        drop(first);
+        while begins.try_recv().is_err() {
+            yield_now().await;
+        }
 
-        let held = hashers.permits.clone().acquire_many_owned(2).await.unwrap();
+        let waiting = tokio::spawn({
+            let hashers = hashers.clone();
+            async move { hashers.work(|_| panic!("there was no hasher for this one")).await }
+        });
+        yield_now().await;
+        advance(QUEUE - Duration::from_millis(1)).await;
+        yield_now().await;
+        assert!(!waiting.is_finished());
+        advance(Duration::from_millis(2)).await;
+        let refused = waiting.await.unwrap().unwrap_err();
+        assert_eq!((refused.status().as_u16(), refused.kind()), (503, "sign-in-busy"));
+        drop((second, third));
+    }
+
+    #[tokio::test]
+    async fn who_has_gone_is_not_hashed() {
+        let hashers = hashers(1);
+        let held = Arc::clone(&hashers.permits).acquire_owned().await.unwrap();
         let gone = tokio::spawn({
             let hashers = hashers.clone();
-            async move { hashers.work(|| panic!("hashed for somebody who has gone")).await }
+            async move { hashers.work(|_| panic!("hashed for somebody who has gone")).await }
         });
-        tokio::task::yield_now().await;
+        yield_now().await;
         gone.abort();
         assert!(gone.await.unwrap_err().is_cancelled());
         drop(held);
-        hashers.work(|| ()).await.unwrap();
+        hashers.work(|_| ()).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn who_goes_while_being_hashed_still_counts_until_it_is_done() {
+        let hashers = hashers(1);
+        let (hold, held) = mpsc::channel::<()>();
+        let (begun, begins) = mpsc::channel();
+        let gone = tokio::spawn({
+            let hashers = hashers.clone();
+            async move {
+                let job = hashers.work(move |_| {
+                    begun.send(()).unwrap();
+                    let _ = held.recv();
+                });
+                job.await
+            }
+        });
+        while begins.try_recv().is_err() {
+            yield_now().await;
+        }
+        gone.abort();
+        assert!(gone.await.unwrap_err().is_cancelled());
+        assert_eq!(hashers.permits.available_permits(), 0);
+        drop(hold);
+        hashers.work(|_| ()).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_hasher_that_panics_is_a_500_and_there_for_the_next() {
+        let hashers = hashers(1);
+        let died = hashers.work(|_| panic!("as asked for")).await;
+        assert_eq!(died.map(|()| 0).unwrap_err().status(), 500);
+        hashers.work(|_| ()).await.unwrap();
     }
 }

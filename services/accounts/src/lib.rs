@@ -1,11 +1,14 @@
 //! Accounts: who there is, what proves it, and the assertions by which the other services believe it.
 //!
-//! `users.rs` has signing up and names, `tokens.rs` signing in, `exchange.rs` what the gateway asks for each request; `hashing.rs` keeps
-//! passwords slow to guess and cheap enough to serve, `store.rs` has every statement.
+//! `users.rs` has signing up, `tokens.rs` signing in, `exchange.rs` what the gateway asks for each request, `names.rs` who is behind an
+//! id; `username.rs`, `password.rs` and `token.rs` say what one may look like. `hashing.rs` keeps passwords slow to guess and cheap enough to
+//! serve, `store.rs` has every statement.
 
 mod exchange;
+mod form;
 mod hashing;
 mod meter;
+mod names;
 mod password;
 mod store;
 mod token;
@@ -13,7 +16,13 @@ mod tokens;
 mod username;
 mod users;
 
-use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf, sync::Arc, time::SystemTime};
+use std::{
+    net::SocketAddr,
+    num::NonZeroUsize,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use axum::{Json, Router, extract::FromRef, extract::State, routing::get};
 use platform::{
@@ -72,15 +81,18 @@ pub async fn router(config: &Config, parts: &Parts) -> anyhow::Result<Router> {
     let accounts = Accounts { db, signer, verifier, hashers: Hashers::new(hashers(config)) };
     Ok(Router::new()
         .merge(users::router())
+        .merge(names::router())
         .merge(tokens::router())
         .merge(exchange::router())
         .route("/.well-known/jwks.json", get(keys))
         .with_state(accounts))
 }
 
-/// The limits of requests: nothing here is larger than a name, an address and a password.
+/// The limits of requests: nothing here is larger than a name, an address and a password, and nobody waits longer than the one attempt of
+/// 2 s that architecture.md §8 gives to signing in.
 pub fn policy() -> Policy {
-    let limits = RouteLimits { body: 4 << 10, ..RouteLimits::DEFAULT };
+    let time = Duration::from_secs(2);
+    let limits = RouteLimits { body: 4 << 10, deadline: time, body_deadline: time };
     Policy { limits, ..Policy::default() }
 }
 

@@ -1,6 +1,7 @@
-//! Every statement of accounts, a function each.
+//! Every statement of accounts, a function each. Times are milliseconds since 1970.
 
 use platform::storage::{Db, Error, Migration, Migrations, Tx};
+use serde::Serialize;
 
 /// The schema; see `migrations/sqlite`.
 pub(crate) static MIGRATIONS: Migrations = Migrations {
@@ -12,25 +13,32 @@ pub(crate) static MIGRATIONS: Migrations = Migrations {
     }],
 };
 
-/// A person as it is stored.
+/// Somebody who exists.
+#[derive(Serialize)]
+pub(crate) struct Person {
+    pub(crate) id: i64,
+    pub(crate) username: String,
+}
+
+/// Somebody who will.
 pub(crate) struct NewUser<'a> {
     pub(crate) username: &'a str,
     pub(crate) key: &'a str,
+    pub(crate) looks: &'a str,
     pub(crate) email: &'a str,
     pub(crate) password_hash: &'a str,
     pub(crate) now: i64,
 }
 
-/// The new id; [`Error::Unique`] when somebody has the name.
+/// The new id; [`Error::Unique`] when somebody has the name, or one that looks like it.
 pub(crate) async fn insert_user(db: &Db, user: &NewUser<'_>) -> Result<i64, Error> {
+    const TEXT: &str = "INSERT INTO users (username, username_key, username_looks, email, password_hash, created_at) \
+         VALUES ($1, $2, $3, $4, $5, $6) RETURNING id";
     let (id,) = db
-        .write(
-            "INSERT users",
-            "INSERT INTO users (username, username_key, email, password_hash, created_at) \
-             VALUES ($1, $2, $3, $4, $5) RETURNING id",
-        )
+        .write("INSERT users", TEXT)
         .bind(user.username)
         .bind(user.key)
+        .bind(user.looks)
         .bind(user.email)
         .bind(user.password_hash)
         .bind(user.now)
@@ -39,95 +47,92 @@ pub(crate) async fn insert_user(db: &Db, user: &NewUser<'_>) -> Result<i64, Erro
     Ok(id)
 }
 
-/// Id, username and password hash.
-pub(crate) async fn credentials(
+/// A person with what their password is checked by.
+pub(crate) struct Credentials {
+    pub(crate) person: Person,
+    pub(crate) password_hash: String,
+}
+
+pub(crate) async fn credentials(db: &Db, key: &str) -> Result<Option<Credentials>, Error> {
+    const TEXT: &str = "SELECT id, username, password_hash FROM users WHERE username_key = $1";
+    let found = db.query("SELECT users", TEXT).bind(key).fetch_optional().await?;
+    Ok(found.map(|(id, username, password_hash)| Credentials {
+        person: Person { id, username },
+        password_hash,
+    }))
+}
+
+/// Replaces a password's hash by another one of the same password, unless the password was changed meanwhile.
+pub(crate) async fn renew_password_hash(
     db: &Db,
-    key: &str,
-) -> Result<Option<(i64, String, String)>, Error> {
-    db.query(
-        "SELECT users",
-        "SELECT id, username, password_hash FROM users WHERE username_key = $1",
-    )
-    .bind(key)
-    .fetch_optional()
-    .await
+    user: i64,
+    old: &str,
+    new: &str,
+) -> Result<(), Error> {
+    const TEXT: &str = "UPDATE users SET password_hash = $3 WHERE id = $1 AND password_hash = $2";
+    db.write("UPDATE users", TEXT).bind(user).bind(old).bind(new).execute().await?;
+    Ok(())
 }
 
 /// Id and username.
 pub(crate) async fn user_by_key(db: &Db, key: &str) -> Result<Option<(i64, String)>, Error> {
-    db.query("SELECT users", "SELECT id, username FROM users WHERE username_key = $1")
-        .bind(key)
-        .fetch_optional()
-        .await
+    const TEXT: &str = "SELECT id, username FROM users WHERE username_key = $1";
+    db.query("SELECT users", TEXT).bind(key).fetch_optional().await
 }
 
-/// Ids and usernames of those of `ids` (a JSON array) that there are.
+/// Ids and usernames of those of `ids` (a JSON array) that there are, by id.
 pub(crate) async fn names(db: &Db, ids: String) -> Result<Vec<(i64, String)>, Error> {
-    db.query(
-        "SELECT users",
-        "SELECT id, username FROM users WHERE id IN (SELECT value FROM json_each($1)) ORDER BY id",
-    )
-    .bind(ids)
-    .fetch_all()
-    .await
+    const TEXT: &str =
+        "SELECT id, username FROM users WHERE id IN (SELECT value FROM json_each($1)) ORDER BY id";
+    db.query("SELECT users", TEXT).bind(ids).fetch_all().await
 }
 
-/// Adds a token, and drops those of the same person that have expired or are one too many: the longest unused go first.
+/// Adds a token, used at this moment for the first time.
 pub(crate) async fn insert_token(
     tx: &mut Tx,
     user: i64,
     hash: Vec<u8>,
     now: i64,
     expires: i64,
-    most: i64,
 ) -> Result<(), Error> {
-    tx.query(
-        "INSERT tokens",
-        "INSERT INTO tokens (user_id, hash, created_at, last_used_at, expires_at) VALUES ($1, $2, $3, $3, $4)",
-    )
-    .bind(user)
-    .bind(hash)
-    .bind(now)
-    .bind(expires)
-    .execute()
-    .await?;
-    tx.query(
-        "DELETE tokens",
-        "DELETE FROM tokens WHERE user_id = $1 AND (expires_at <= $2 OR id NOT IN \
-         (SELECT id FROM tokens WHERE user_id = $1 ORDER BY last_used_at DESC, id DESC LIMIT $3))",
-    )
-    .bind(user)
-    .bind(now)
-    .bind(most)
-    .execute()
-    .await?;
+    const TEXT: &str = "INSERT INTO tokens (user_id, hash, created_at, last_used_at, expires_at) \
+         VALUES ($1, $2, $3, $3, $4)";
+    tx.query("INSERT tokens", TEXT).bind(user).bind(hash).bind(now).bind(expires).execute().await?;
     Ok(())
 }
 
-/// Token id, user id, username, and when it was last used; not for one that has expired.
-pub(crate) async fn token(
-    db: &Db,
-    hash: Vec<u8>,
-    now: i64,
-) -> Result<Option<(i64, i64, String, i64)>, Error> {
-    db.query(
-        "SELECT tokens",
-        "SELECT tokens.id, users.id, users.username, tokens.last_used_at \
-         FROM tokens JOIN users ON users.id = tokens.user_id \
-         WHERE tokens.hash = $1 AND tokens.expires_at > $2",
-    )
-    .bind(hash)
-    .bind(now)
-    .fetch_optional()
-    .await
+/// Drops a person's tokens that have expired, and of the others all but the `most` that were used last.
+pub(crate) async fn drop_tokens(tx: &mut Tx, user: i64, now: i64, most: i64) -> Result<(), Error> {
+    const TEXT: &str = "DELETE FROM tokens WHERE user_id = $1 AND id NOT IN \
+         (SELECT id FROM tokens WHERE user_id = $1 AND expires_at > $2 ORDER BY last_used_at DESC, id DESC LIMIT $3)";
+    tx.query("DELETE tokens", TEXT).bind(user).bind(now).bind(most).execute().await?;
+    Ok(())
 }
 
-/// Notes that a token was used.
-pub(crate) async fn touch_token(db: &Db, id: i64, now: i64) -> Result<(), Error> {
-    db.write("UPDATE tokens", "UPDATE tokens SET last_used_at = $2 WHERE id = $1")
-        .bind(id)
-        .bind(now)
-        .execute()
-        .await?;
+/// Whose token it is.
+pub(crate) struct Use {
+    pub(crate) person: Person,
+    /// The token's id.
+    pub(crate) token: i64,
+    pub(crate) last_used_at: i64,
+}
+
+/// The token with this hash, unless it has expired.
+pub(crate) async fn token(db: &Db, hash: Vec<u8>, now: i64) -> Result<Option<Use>, Error> {
+    const TEXT: &str = "SELECT users.id, users.username, tokens.id, tokens.last_used_at \
+         FROM tokens JOIN users ON users.id = tokens.user_id \
+         WHERE tokens.hash = $1 AND tokens.expires_at > $2";
+    let found = db.query("SELECT tokens", TEXT).bind(hash).bind(now).fetch_optional().await?;
+    Ok(found.map(|(id, username, token, last_used_at)| Use {
+        person: Person { id, username },
+        token,
+        last_used_at,
+    }))
+}
+
+/// Notes that a token was used, unless that was noted after `since`.
+pub(crate) async fn note_use(db: &Db, token: i64, now: i64, since: i64) -> Result<(), Error> {
+    const TEXT: &str = "UPDATE tokens SET last_used_at = $2 WHERE id = $1 AND last_used_at <= $3";
+    db.write("UPDATE tokens", TEXT).bind(token).bind(now).bind(since).execute().await?;
     Ok(())
 }

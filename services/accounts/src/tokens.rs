@@ -2,86 +2,103 @@
 
 use axum::{Router, extract::State, routing::post};
 use http::StatusCode;
-use platform::{
-    extract::Json,
-    problem::{FieldError, Problem},
-};
-use serde::{Deserialize, Serialize};
+use platform::{extract::Json, problem::Problem};
+use secrecy::{ExposeSecret, SecretString};
+use serde::Serialize;
+use serde_json::Value;
 
-use crate::{Accounts, meter, now, store, token, username};
+use crate::{
+    Accounts,
+    form::Form,
+    hashing::Verdict,
+    meter, now, password,
+    store::{self, Credentials, Person},
+    token::Token,
+    username::Username,
+};
 
 /// 90 days in milliseconds.
 const LIFETIME: i64 = 90 * 24 * 60 * 60 * 1000;
 /// Tokens per person.
 const MOST: i64 = 20;
-/// No password that can be right is longer, and a longer one costs its hashing.
-const LONGEST_PASSWORD: usize = 128;
 
 pub(crate) fn router() -> Router<Accounts> {
     Router::new().route("/api-token-auth", post(sign_in))
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Credentials {
-    username: Option<String>,
-    password: Option<String>,
-}
-
+/// A token, for its owner.
 #[derive(Serialize)]
-struct Token {
+struct Issued {
     token: String,
 }
 
 /// `POST /api-token-auth`: 200 with a new token of 90 days; 401 when name or password is wrong, which of them is not told.
 async fn sign_in(
     State(accounts): State<Accounts>,
-    Json(credentials): Json<Credentials>,
-) -> Result<Json<Token>, Problem> {
-    let missing = |field: &Option<String>, pointer: &str| {
-        field.is_none().then(|| FieldError::new(pointer, "This field is required."))
-    };
-    let errors =
-        [missing(&credentials.username, "/username"), missing(&credentials.password, "/password")];
-    let errors: Vec<_> = errors.into_iter().flatten().collect();
-    let (Some(username), Some(password)) = (credentials.username, credentials.password) else {
-        return Err(Problem::invalid(errors));
-    };
-    let (user, _) = authenticate(&accounts, &username, password).await?;
-    let token = token::generate().map_err(Problem::internal)?;
-    let hash = token::hash(&token).unwrap_or_default(); // our own tokens have a hash
+    Json(body): Json<Value>,
+) -> Result<Json<Issued>, Problem> {
+    let mut form = Form::new(body)?;
+    let username = form.text("username", |name| Ok(name.to_owned()));
+    let given = username.zip(form.secret("password"));
+    let (username, password) = form.finish(given)?;
+    let person = authenticate(&accounts, &username, password).await?;
+    let token = Token::generate().map_err(Problem::internal)?;
     let now = now();
     let mut tx = accounts.db.begin().await?;
-    store::insert_token(&mut tx, user, hash, now, now + LIFETIME, MOST).await?;
+    store::insert_token(&mut tx, person.id, token.hash(), now, now + LIFETIME).await?;
+    store::drop_tokens(&mut tx, person.id, now, MOST).await?;
     tx.commit().await?;
-    tracing::info!(user.id = user, "somebody signed in");
-    Ok(Json(Token { token }))
+    tracing::info!("somebody signed in");
+    Ok(Json(Issued { token: token.expose().to_owned() }))
 }
 
-/// Id and username of whom name and password prove; 401 for a wrong name and a wrong password alike, after the same work.
+/// Who it is that name and password prove; 401 for a wrong name and a wrong password alike, after the same work.
 pub(crate) async fn authenticate(
     accounts: &Accounts,
     username: &str,
-    password: String,
-) -> Result<(i64, String), Problem> {
-    let found = store::credentials(&accounts.db, &username::key(username)).await?;
-    let hash = found.as_ref().map(|(_, _, hash)| hash.clone());
-    let fits = password.chars().count() <= LONGEST_PASSWORD;
-    let right = fits
-        && accounts
-            .hashers
-            .verify(password, hash)
-            .await
-            .inspect_err(|_| meter::signed_in("busy"))?;
-    match found {
-        Some((id, username, _)) if right => {
-            meter::signed_in("success");
-            Ok((id, username))
-        }
-        _ => {
-            meter::signed_in("refused");
-            let detail = "The username or the password is wrong.";
-            Err(Problem::new(StatusCode::UNAUTHORIZED, "invalid-credentials", detail))
+    password: SecretString,
+) -> Result<Person, Problem> {
+    let outcome = check(accounts, username, password).await;
+    meter::signed_in(result(&outcome));
+    outcome
+}
+
+/// What became of a credential, as metrics have it.
+pub(crate) fn result<T>(outcome: &Result<T, Problem>) -> &'static str {
+    match outcome.as_ref().map_err(Problem::status) {
+        Ok(_) => "success",
+        Err(StatusCode::UNAUTHORIZED) => "refused",
+        Err(StatusCode::SERVICE_UNAVAILABLE) => "busy",
+        Err(_) => "error",
+    }
+}
+
+async fn check(
+    accounts: &Accounts,
+    username: &str,
+    password: SecretString,
+) -> Result<Person, Problem> {
+    let wrong = || {
+        let detail = "The username or the password is wrong.";
+        Problem::new(StatusCode::UNAUTHORIZED, "invalid-credentials", detail)
+    };
+    if password.expose_secret().chars().count() > password::LONGEST {
+        return Err(wrong()); // nobody's, whoever is asked for
+    }
+    // A name that nobody can have is looked for, too, and takes as long.
+    let key = Username::parse(username).map_or_else(|_| String::new(), |name| name.key());
+    let (person, stored) = match store::credentials(&accounts.db, &key).await? {
+        Some(Credentials { person, password_hash }) => (Some(person), Some(password_hash)),
+        None => (None, None),
+    };
+    let verdict = accounts.hashers.verify(password, stored.clone()).await?;
+    match (person, verdict) {
+        (None, _) | (_, Verdict::Wrong) => Err(wrong()),
+        (Some(person), Verdict::Right) => Ok(person),
+        (Some(person), Verdict::Renewed(new)) => {
+            let old = stored.unwrap_or_default();
+            store::renew_password_hash(&accounts.db, person.id, &old, &new).await?;
+            Ok(person)
         }
     }
 }

@@ -1,10 +1,13 @@
 -- People. Times are milliseconds since 1970.
 CREATE TABLE users (
-    id INTEGER PRIMARY KEY,
+    -- AUTOINCREMENT: an id is never given twice, because others keep ids of people who are gone.
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
     -- As it was written (NFC), for answers.
     username TEXT NOT NULL,
-    -- NFKC and lowercase: two names that people take for the same are the same.
+    -- NFKC and without case: by it people are found.
     username_key TEXT NOT NULL UNIQUE,
+    -- What it looks like: a name in other letters must not be taken for this one.
+    username_looks TEXT NOT NULL UNIQUE,
     email TEXT NOT NULL,
     -- A PHC string: algorithm, parameters, salt and hash.
     password_hash TEXT NOT NULL,
@@ -13,7 +16,7 @@ CREATE TABLE users (
 
 -- API tokens. Only their hashes: a copy of this table gives nobody access.
 CREATE TABLE tokens (
-    id INTEGER PRIMARY KEY,
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
     user_id INTEGER NOT NULL REFERENCES users (id) ON DELETE CASCADE,
     -- SHA-256; tokens are random enough to need neither salt nor slowness.
     hash BLOB NOT NULL UNIQUE,

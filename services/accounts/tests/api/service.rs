@@ -1,16 +1,21 @@
 //! The service, started as the program starts it, on free ports.
 
-use std::net::TcpListener;
+use std::{net::TcpListener, path::Path, time::Duration};
 
-use accounts::{Config, policy, router};
+use accounts::{Config, NAME, policy, router};
 use platform::{
     health::Health,
     service::{Endpoint, Parts, ServerConfig, run},
 };
-use reqwest::{Client, Method};
+use reqwest::{Client, Method, header::HeaderMap};
 use serde_json::{Value, json};
-use telemetry::Telemetry;
+use sqlx::{Connection, SqliteConnection, sqlite::SqliteConnectOptions};
+use telemetry::{
+    Telemetry,
+    testing::{Captured, capture},
+};
 use tempfile::TempDir;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) const PASSWORD: &str = "seven brave otters sing";
@@ -18,38 +23,61 @@ pub(crate) const PASSWORD: &str = "seven brave otters sing";
 pub(crate) struct Service {
     pub(crate) url: String,
     pub(crate) data: TempDir,
+    pub(crate) telemetry: Telemetry,
+    pub(crate) spans: Captured,
     client: Client,
     stopping: CancellationToken,
+    running: JoinHandle<anyhow::Result<()>>,
 }
 
 #[derive(Debug)]
 pub(crate) struct Reply {
     pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
     pub(crate) text: String,
     pub(crate) json: Value,
 }
 
+impl Reply {
+    /// The places of its mistakes.
+    pub(crate) fn pointers(&self) -> Vec<&str> {
+        let errors = self.json["errors"].as_array().map(Vec::as_slice).unwrap_or_default();
+        errors.iter().map(|error| error["pointer"].as_str().unwrap()).collect()
+    }
+
+    /// The kind of its problem.
+    pub(crate) fn kind(&self) -> &str {
+        assert_eq!(self.headers["content-type"], "application/problem+json", "{self:?}");
+        self.json["type"].as_str().unwrap().strip_prefix("/problems/").unwrap()
+    }
+}
+
 impl Service {
     pub(crate) async fn start() -> Service {
+        Service::start_with(2).await
+    }
+
+    /// With so many hashers.
+    pub(crate) async fn start_with(hashers: usize) -> Service {
+        let (telemetry, spans) = capture(NAME);
+        telemetry.install();
         let data = tempfile::tempdir().unwrap();
-        let path = |name: &str| data.path().join(name).display().to_string();
-        let config = Config::from_pairs(&[
-            ("ACCOUNTS_DATABASE", &path("accounts.db")),
-            ("ACCOUNTS_SIGNING_KEY_FILE", &path("accounts.key")),
-            ("ACCOUNTS_HASHERS", "2"),
-        ]);
         let stopping = CancellationToken::new();
-        let telemetry = Telemetry::disabled("accounts");
-        let parts = Parts { telemetry, health: Health::new(), stopping: stopping.clone() };
-        let bind = || TcpListener::bind("127.0.0.1:0").unwrap();
-        let listener = bind();
+        let listener = bind("127.0.0.1:0");
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let router = router(&config, &parts).await.unwrap();
-        let endpoint = Endpoint { role: "api", listener, router, policy: policy() };
-        tokio::spawn(
-            async move { run(parts, bind(), vec![endpoint], &ServerConfig::default()).await },
-        );
-        Service { url, data, client: Client::builder().no_proxy().build().unwrap(), stopping }
+        let running = serve(data.path(), hashers, &telemetry, &stopping, listener).await;
+        let client = Client::builder().no_proxy().build().unwrap();
+        Service { url, data, telemetry, spans, client, stopping, running }
+    }
+
+    /// Ends it and starts it again, at the same address and over the same files.
+    pub(crate) async fn restart(&mut self) {
+        self.stopping.cancel();
+        (&mut self.running).await.unwrap().unwrap();
+        self.stopping = CancellationToken::new();
+        let listener = bind(self.url.strip_prefix("http://").unwrap());
+        self.running = serve(self.data.path(), 2, &self.telemetry, &self.stopping, listener).await;
+        self.client = Client::builder().no_proxy().build().unwrap();
     }
 
     pub(crate) async fn call(
@@ -57,23 +85,23 @@ impl Service {
         method: Method,
         path: &str,
         assertion: &str,
-        body: Option<Value>,
+        body: Option<String>,
     ) -> Reply {
         let mut request = self.client.request(method, format!("{}{path}", self.url));
         if !assertion.is_empty() {
             request = request.bearer_auth(assertion);
         }
         if let Some(body) = body {
-            request = request.json(&body);
+            request = request.header("content-type", "application/json").body(body);
         }
         let response = request.send().await.unwrap();
-        let status = response.status().as_u16();
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let text = response.text().await.unwrap();
-        Reply { status, json: serde_json::from_str(&text).unwrap_or_default(), text }
+        Reply { status, headers, json: serde_json::from_str(&text).unwrap_or_default(), text }
     }
 
     pub(crate) async fn post(&self, path: &str, body: Value) -> Reply {
-        self.call(Method::POST, path, "", Some(body)).await
+        self.call(Method::POST, path, "", Some(body.to_string())).await
     }
 
     pub(crate) async fn get(&self, path: &str, assertion: &str) -> Reply {
@@ -89,6 +117,12 @@ impl Service {
         self.post("/api-token-auth", json!({"username": username, "password": password})).await
     }
 
+    /// Signs in, which succeeds: the token.
+    pub(crate) async fn token(&self, username: &str) -> String {
+        let signed_in = self.sign_in(username, PASSWORD).await;
+        signed_in.json["token"].as_str().unwrap_or_else(|| panic!("{signed_in:?}")).to_owned()
+    }
+
     pub(crate) async fn exchange(&self, authorization: &str) -> Reply {
         self.post("/credentials/exchange", json!({"authorization": authorization})).await
     }
@@ -97,10 +131,33 @@ impl Service {
     pub(crate) async fn someone(&self, username: &str) -> String {
         let new = self.sign_up(username, "a@example.org", PASSWORD).await;
         assert_eq!(new.status, 201, "{new:?}");
-        let token = self.sign_in(username, PASSWORD).await;
-        let token = token.json["token"].as_str().unwrap();
+        let token = self.token(username).await;
         let exchanged = self.exchange(&format!("Token {token}")).await;
         exchanged.json["assertion"].as_str().unwrap().to_owned()
+    }
+
+    /// Changes the database behind the service's back, as time or an accident would.
+    pub(crate) async fn sql(&self, statement: &'static str) {
+        let options = SqliteConnectOptions::new().filename(self.data.path().join("accounts.db"));
+        let mut connection = SqliteConnection::connect_with(&options).await.unwrap();
+        sqlx::query(statement).execute(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+    }
+
+    /// One number out of the database.
+    pub(crate) async fn number(&self, statement: &'static str) -> i64 {
+        let options = SqliteConnectOptions::new().filename(self.data.path().join("accounts.db"));
+        let mut connection = SqliteConnection::connect_with(&options).await.unwrap();
+        let number = sqlx::query_scalar(statement).fetch_one(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+        number
+    }
+
+    /// The value of a series, labels and all; 0 where there is none.
+    pub(crate) fn metric(&self, series: &str) -> f64 {
+        let (_, text) = self.telemetry.render(None);
+        let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        line.map_or(0.0, |value| value.parse().unwrap())
     }
 }
 
@@ -108,4 +165,29 @@ impl Drop for Service {
     fn drop(&mut self) {
         self.stopping.cancel();
     }
+}
+
+fn bind(address: &str) -> TcpListener {
+    TcpListener::bind(address).unwrap()
+}
+
+async fn serve(
+    data: &Path,
+    hashers: usize,
+    telemetry: &Telemetry,
+    stopping: &CancellationToken,
+    listener: TcpListener,
+) -> JoinHandle<anyhow::Result<()>> {
+    let path = |name: &str| data.join(name).display().to_string();
+    let config = Config::from_pairs(&[
+        ("ACCOUNTS_DATABASE", &path("accounts.db")),
+        ("ACCOUNTS_SIGNING_KEY_FILE", &path("accounts.key")),
+        ("ACCOUNTS_HASHERS", &hashers.to_string()),
+    ]);
+    let (telemetry, stopping) = (telemetry.clone(), stopping.clone());
+    let parts = Parts { telemetry, health: Health::new(), stopping };
+    let router = router(&config, &parts).await.unwrap();
+    let endpoint = Endpoint { role: "api", listener, router, policy: policy() };
+    let server = ServerConfig { notice: Duration::ZERO, ..ServerConfig::default() };
+    tokio::spawn(async move { run(parts, bind("127.0.0.1:0"), vec![endpoint], &server).await })
 }
