@@ -40,7 +40,8 @@ fn a_real_browser_renders_every_page_of_the_console_without_a_complaint() {
     ] {
         let (document, complaints) = open(&format!("{console}{path}"), &[]);
         assert!(document.contains(shown), "{path}: {document}");
-        let complaints: Vec<_> = complaints.lines().filter(|line| line.contains("CONSOLE")).collect();
+        let complaints: Vec<_> =
+            complaints.lines().filter(|line| line.contains("CONSOLE")).collect();
         assert!(complaints.is_empty(), "{path}: {complaints:#?}");
     }
 }

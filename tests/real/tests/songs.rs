@@ -24,7 +24,8 @@ struct Songs {
 }
 
 fn songs() -> Songs {
-    let shared = std::env::var("MUSICWALLET_SHARED").expect("MUSICWALLET_SHARED names the real data");
+    let shared =
+        std::env::var("MUSICWALLET_SHARED").expect("MUSICWALLET_SHARED names the real data");
     let bytes = fs::read(format!("{shared}/data/songs.csv")).unwrap();
     let mut reader = csv::Reader::from_reader(bytes.as_slice());
     let keys: Vec<_> = reader
@@ -54,8 +55,10 @@ fn the_real_songs_are_imported_and_read_back_as_an_independent_count_has_them() 
         assert_eq!(count("already"), songs.rows - 26_159);
 
         let read = all(app, &ada, "created_by=ada");
-        let keys: HashSet<_> =
-            read.iter().map(|song| key(song["title"].as_str().unwrap(), song["artist"].as_str().unwrap())).collect();
+        let keys: HashSet<_> = read
+            .iter()
+            .map(|song| key(song["title"].as_str().unwrap(), song["artist"].as_str().unwrap()))
+            .collect();
         assert_eq!(read.len(), keys.len(), "a song is there twice");
         assert_eq!(keys, songs.different);
 
@@ -83,7 +86,11 @@ fn import_is_a_readable_trace(app: &App, id: &str) {
     let trace = app.trace_when(id, |trace| {
         let batches = trace.names().iter().filter(|name| *name == "catalog: import batch").count();
         let orphans = trace.orphans().len();
-        if batches == 27 && orphans == 0 { Ok(()) } else { Err(format!("{batches} batches, {orphans} orphans")) }
+        if batches == 27 && orphans == 0 {
+            Ok(())
+        } else {
+            Err(format!("{batches} batches, {orphans} orphans"))
+        }
     });
     assert!(trace.spans.len() < 250, "{} spans", trace.spans.len());
     let root = trace.span("gateway: POST /api/musics/import");
@@ -107,7 +114,8 @@ fn search_is_right_and_without_orphans(app: &App, token: &str, songs: &[Value]) 
                 text.split(|c: char| !c.is_alphanumeric()).any(|part| part.starts_with(&wanted))
             })
         };
-        let expected: Vec<_> = songs.iter().filter(|song| matches(song)).map(|song| &song["id"]).collect();
+        let expected: Vec<_> =
+            songs.iter().filter(|song| matches(song)).map(|song| &song["id"]).collect();
         let found = all(app, token, &format!("created_by=ada&search={word}"));
         let found: Vec<_> = found.iter().map(|song| &song["id"]).collect();
         assert!(!expected.is_empty());
@@ -125,7 +133,11 @@ fn search_is_right_and_without_orphans(app: &App, token: &str, songs: &[Value]) 
         app.trace_when(&id, |trace| {
             let searched = trace.names().iter().any(|name| name == "catalog: GET /musics");
             let orphans = trace.orphans().len();
-            if searched && orphans == 0 { Ok(()) } else { Err(format!("page {page}: {:?}", trace.names())) }
+            if searched && orphans == 0 {
+                Ok(())
+            } else {
+                Err(format!("page {page}: {:?}", trace.names()))
+            }
         });
     }
 }
