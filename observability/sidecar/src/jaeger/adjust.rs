@@ -10,42 +10,55 @@ use opentelemetry_proto::tonic::common::v1::any_value::Value;
 
 use crate::store::{AnyValue, Attributes, Resource, Scope, SpanId, SpanKind, Trace};
 
-/// Attributes sorted by name and events too, addresses as people write them, no id shared by the two sides of a call.
+/// Attributes by name, addresses as people write them, no id shared by the two sides of a call.
 pub(super) fn adjusted(mut trace: Trace) -> Trace {
     split_shared_ids(&mut trace);
-    // Many spans share one resource: each is copied once.
-    let mut resources: HashMap<*const Resource, Arc<Resource>> = HashMap::new();
-    let mut scopes: HashMap<*const Scope, Arc<Scope>> = HashMap::new();
-    let spans = std::mem::take(&mut trace.spans);
-    // The originals have to live as long as their addresses are keys.
-    let mut originals = Vec::new();
-    for mut span in spans {
+    // Many spans share one resource: each is copied once. The originals live as long as their addresses are keys.
+    let mut resources: HashMap<*const Resource, Adjusted<Resource>> = HashMap::new();
+    let mut scopes: HashMap<*const Scope, Adjusted<Scope>> = HashMap::new();
+    for span in &mut trace.spans {
         sort(&mut span.attributes);
         write_addresses(&mut span.attributes);
-        span.events.sort_by(|a, b| a.name.cmp(&b.name));
         for event in &mut span.events {
             sort(&mut event.attributes);
         }
         for link in &mut span.links {
             sort(&mut link.attributes);
         }
-        let resource = resources.entry(Arc::as_ptr(&span.resource)).or_insert_with(|| {
-            let mut resource = Resource::clone(&span.resource);
-            sort(&mut resource.attributes);
-            write_addresses(&mut resource.attributes);
-            Arc::new(resource)
+        let resource = resources.entry(Arc::as_ptr(&span.resource));
+        let resource = resource.or_insert_with(|| {
+            Adjusted::of(&span.resource, |it| {
+                sort(&mut it.attributes);
+                write_addresses(&mut it.attributes);
+            })
         });
-        let scope = scopes.entry(Arc::as_ptr(&span.scope)).or_insert_with(|| {
-            let mut scope = Scope::clone(&span.scope);
-            sort(&mut scope.attributes);
-            Arc::new(scope)
-        });
-        let resource = std::mem::replace(&mut span.resource, Arc::clone(resource));
-        let scope = std::mem::replace(&mut span.scope, Arc::clone(scope));
-        originals.push((resource, scope));
-        trace.spans.push(span);
+        span.resource = Arc::clone(&resource.new);
+        let scope = scopes.entry(Arc::as_ptr(&span.scope));
+        let scope =
+            scope.or_insert_with(|| Adjusted::of(&span.scope, |it| sort(&mut it.attributes)));
+        span.scope = Arc::clone(&scope.new);
     }
     trace
+}
+
+/// The events of each span by name: so v3 tells them, v1 leaves them as they were sent.
+pub(super) fn sort_events(trace: &mut Trace) {
+    for span in &mut trace.spans {
+        span.events.sort_by(|a, b| a.name.cmp(&b.name));
+    }
+}
+
+struct Adjusted<T> {
+    _original: Arc<T>,
+    new: Arc<T>,
+}
+
+impl<T: Clone> Adjusted<T> {
+    fn of(original: &Arc<T>, adjust: impl FnOnce(&mut T)) -> Adjusted<T> {
+        let mut new = T::clone(original);
+        adjust(&mut new);
+        Adjusted { _original: Arc::clone(original), new: Arc::new(new) }
+    }
 }
 
 fn sort(attributes: &mut Attributes) {

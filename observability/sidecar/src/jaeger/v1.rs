@@ -204,7 +204,9 @@ pub(super) fn longest(duration: Option<u64>) -> u64 {
 }
 
 fn shown(traces: Vec<Trace>, raw: bool) -> Vec<V1Trace> {
-    let shown = |trace: Trace| V1Trace::from(&if raw { trace } else { adjusted(trace) });
+    let shown = |trace: Trace| {
+        if raw { V1Trace::from(&trace) } else { V1Trace::from(&adjusted(trace)).sorted() }
+    };
     traces.into_iter().map(shown).collect()
 }
 

@@ -93,6 +93,28 @@ impl From<&Trace> for V1Trace {
     }
 }
 
+impl V1Trace {
+    /// Tags and fields by name (but the event's first), and the reference that is most like a parent first, as Jaeger shows them.
+    pub(super) fn sorted(mut self) -> V1Trace {
+        for process in self.processes.values_mut() {
+            process.tags.sort_by(|a, b| a.key.cmp(&b.key));
+        }
+        for span in &mut self.spans {
+            span.tags.sort_by(|a, b| a.key.cmp(&b.key));
+            for log in &mut span.logs {
+                log.fields
+                    .sort_by(|a, b| (a.key != "event", &a.key).cmp(&(b.key != "event", &b.key)));
+            }
+            let here = |it: &Reference| it.trace_id == span.trace_id;
+            let parent = span.references.iter().position(|it| here(it) && it.ref_type == CHILD_OF);
+            if let Some(first) = parent.or_else(|| span.references.iter().position(here)) {
+                span.references.swap(0, first);
+            }
+        }
+        self
+    }
+}
+
 /// v1 leaves out the high half of an id where it is zero.
 pub(super) fn id(id: TraceId) -> String {
     let digits = id.to_string();

@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::{
     Jaeger,
-    adjust::adjusted,
+    adjust::{adjusted, sort_events},
     error,
     otlp::otlp_json,
     params::{Params, Refusal, trace_id},
@@ -109,7 +109,12 @@ fn traces(found: Vec<Trace>, raw: bool) -> Response {
     if found.is_empty() {
         return failure(StatusCode::NOT_FOUND, "No traces found");
     }
-    let found = if raw { found } else { found.into_iter().map(adjusted).collect() };
+    let shown = |trace: Trace| {
+        let mut trace = adjusted(trace);
+        sort_events(&mut trace);
+        trace
+    };
+    let found = if raw { found } else { found.into_iter().map(shown).collect() };
     answer(&json!({ "result": otlp_json(&found) }))
 }
 

@@ -47,6 +47,18 @@ pub(crate) fn service(resource: Option<&WireResource>) -> &str {
     }
 }
 
+/// The name of the service; a resource that has none gets it, so that it is the same wherever the resource is shown.
+pub(super) fn name_service(resource: &mut Option<WireResource>) -> Arc<str> {
+    let name: Arc<str> = service(resource.as_ref()).into();
+    let attributes = &mut resource.get_or_insert_default().attributes;
+    let value = Some(AnyValue { value: Some(Value::StringValue(name.to_string())) });
+    match attributes.iter_mut().find(|it| it.key == SERVICE_NAME) {
+        Some(attribute) => attribute.value = value,
+        None => attributes.push(KeyValue { key: SERVICE_NAME.into(), value, ..Default::default() }),
+    }
+    name
+}
+
 pub(super) fn resource(resource: Option<WireResource>, schema_url: String) -> Arc<Resource> {
     let WireResource { attributes: list, dropped_attributes_count, .. } =
         resource.unwrap_or_default();

@@ -108,7 +108,7 @@ pub(super) fn trace(fragments: &[Arc<Fragment>]) -> Option<Trace> {
 pub(super) fn split(resources: Vec<ResourceSpans>) -> (Vec<(TraceId, Fragment)>, Added) {
     let mut split = Split::default();
     for (resource_number, mut resource) in resources.into_iter().enumerate() {
-        let service: Arc<str> = decode::service(resource.resource.as_ref()).into();
+        let service = decode::name_service(&mut resource.resource);
         let scopes = std::mem::take(&mut resource.scope_spans);
         let sender = digest(0, &resource);
         for (scope_number, mut scope) in scopes.into_iter().enumerate() {
