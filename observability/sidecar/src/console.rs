@@ -6,7 +6,6 @@
 mod about;
 mod assets;
 mod error;
-mod exposition;
 mod finder;
 mod format;
 mod layout;

@@ -109,7 +109,7 @@ pub(super) fn page(title: &str, current: Nav, fill: Option<Fill>, body: &Markup)
     }
 }
 
-const LOGO: &str = r#"<svg viewBox="0 0 24 24" aria-hidden="true"><rect class="level" width="24" height="24" rx="6"/><g fill="var(--surface)"><rect x="5" y="6" width="14" height="3" rx="1.5"/><rect x="7" y="11" width="8" height="3" rx="1.5"/><rect x="11" y="16" width="6" height="3" rx="1.5"/></g></svg>"#;
+const LOGO: &str = r#"<svg viewBox="0 0 24 24" aria-hidden="true"><rect class="level" width="24" height="24" rx="6"/><g><rect x="5" y="6" width="14" height="3" rx="1.5"/><rect x="7" y="11" width="8" height="3" rx="1.5"/><rect x="11" y="16" width="6" height="3" rx="1.5"/></g></svg>"#;
 
 /// A class per service for its colour. A service gets the slot of its name's hash, or the next free one, so that few
 /// services never share a colour and a new one rarely moves the others.

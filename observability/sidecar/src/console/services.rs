@@ -125,7 +125,7 @@ fn card(service: &str, own: &[&Rollup], range: &Range, palette: &Palette) -> Mar
                     figcaption {
                         span { @if serves { "Requests answered" } @else { "Spans" } }
                         b { (digits(range.rate(&bars, &total))) "/s" }
-                        small { (count(total.count)) " in " (range.name) }
+                        small { (count(total.count)) " in the last " (range.name) }
                     }
                     (rate_bars(&bars, range))
                 }

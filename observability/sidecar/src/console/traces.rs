@@ -1,22 +1,25 @@
 //! `/`: the newest traces, live, and what a search leaves of them. `/live` is the list alone, for the script that polls it.
 
+mod first_run;
+mod form;
+
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderName, StatusCode};
 use maud::{Markup, html};
 
+use self::form::Form;
+use super::Console;
 use super::error::Error;
-use super::format::{clip, count, counted, duration, now, time};
-use super::layout::{Nav, Palette, percentage, pill};
+use super::format::{clip, count, counted, duration, time};
+use super::layout::{Nav, Palette, percentage};
 use super::params::{Link, Params, shown};
-use super::{Addresses, Console};
-use crate::store::{Operation, Stats, TraceQuery, TraceSummary};
+use crate::store::{Stats, TraceQuery, TraceSummary};
 
 /// Traces on one page.
 const PAGE: usize = 50;
 /// Services shown in a row; the others are counted.
 const SERVICES_SHOWN: usize = 5;
-const HOUR_NS: u64 = 3_600_000_000_000;
 const MARK: HeaderName = HeaderName::from_static("x-mark");
 
 /// What the reader asked for.
@@ -95,13 +98,14 @@ pub(super) async fn list(
     let form = Form::ask(&console, &filter).await?;
     let mark = mark(&console.store.stats());
     let rows = rows(&console, &headers, &filter).await?;
+    let waiting = console.store.stats().spans == 0;
     let title = if filter.is_empty() { "Newest traces" } else { "Traces" };
     let live = filter.before.is_none();
     let body = html! {
         section data-live=[live.then(|| filter.link("/live").to_string())] data-mark=(mark) {
             div.head {
                 h1 { (title) }
-                p { (form.summary) }
+                @if !waiting { p { (form.summary) } }
                 @if live {
                     div.end {
                         span.live hidden { "Live" }
@@ -111,8 +115,8 @@ pub(super) async fn list(
                     div.end { a.button.small href=(filter.link("/").without("before")) { "Back to the newest" } }
                 }
             }
-            (form.markup)
-            div data-rows { (rows) }
+            @if !waiting { (form.markup) }
+            div data-rows data-first[waiting] { (rows) }
         }
     };
     Ok(console.page(title, Nav::Traces, &body))
@@ -139,7 +143,7 @@ fn mark(stats: &Stats) -> String {
 
 async fn rows(console: &Console, headers: &HeaderMap, filter: &Filter) -> Result<Markup, Error> {
     if console.store.stats().spans == 0 {
-        return Ok(first_run(&console.surroundings.seen_from(headers)));
+        return Ok(first_run::draw(&console.surroundings.seen_from(headers)));
     }
     let query = filter.query();
     let mut found = console.ask(move |store| store.summaries(&query)).await?;
@@ -160,7 +164,7 @@ async fn rows(console: &Console, headers: &HeaderMap, filter: &Filter) -> Result
                         th scope="col" { "Trace" }
                         th.services scope="col" { "Services" }
                         th.num scope="col" { "Spans" }
-                        th.num scope="col" { "Duration" }
+                        th.num scope="col" title="The bars grow with the square root of the duration, so that one slow trace leaves the others visible" { "Duration" }
                     }
                 }
                 tbody { @for summary in &found { (row(summary, slowest, &palette)) } }
@@ -226,129 +230,10 @@ fn row(summary: &TraceSummary, slowest: u64, palette: &Palette) -> Markup {
                 div.(palette.class(service)) {
                     svg.bad[failed] aria-hidden="true" preserveAspectRatio="none" {
                         rect.track width="100%" height="100%" {}
-                        rect.value width=(percentage((whole as f64 / slowest as f64).max(0.005))) height="100%" {}
+                        rect.value width=(percentage((whole as f64 / slowest as f64).sqrt().max(0.005))) height="100%" {}
                     }
                     b { (duration(whole)) }
                 }
-            }
-        }
-    }
-}
-
-/// The form with the filters, and what it knows beside them.
-struct Form {
-    markup: Markup,
-    summary: String,
-}
-
-impl Form {
-    async fn ask(console: &Console, filter: &Filter) -> Result<Self, Error> {
-        let (service, operation) = (filter.service.clone(), filter.operation.clone());
-        let (services, operations, slow) = console
-            .ask(move |store| {
-                let services = store.services();
-                let operations: Vec<Operation> = match &service {
-                    Some(service) => store.operations(service, None),
-                    None => services
-                        .iter()
-                        .flat_map(|service| store.operations(service, None))
-                        .collect(),
-                };
-                let slow = service.and_then(|service| p95(store, &service, operation.as_deref()));
-                (services, operations, slow)
-            })
-            .await?;
-        let mut names: Vec<&str> =
-            operations.iter().map(|operation| operation.name.as_str()).collect();
-        names.sort_unstable();
-        names.dedup();
-        let stats = console.store.stats();
-        let summary = format!(
-            "{} kept, with {}",
-            counted(stats.traces as u64, "trace", "traces"),
-            counted(stats.spans as u64, "span", "spans")
-        );
-        let markup = html! {
-            (fields(filter, &services, &names))
-            @if !filter.is_empty() || slow.is_some() { (applied(filter, slow)) }
-        };
-        Ok(Self { markup, summary })
-    }
-}
-
-/// The duration that 95 % of the calls of the last hour stayed below: of an operation, else of what the service answers.
-fn p95(store: &dyn crate::Store, service: &str, operation: Option<&str>) -> Option<u64> {
-    let now = now();
-    let rollups = store.red(now.saturating_sub(HOUR_NS), u64::MAX);
-    let own = rollups.iter().filter(|rollup| &*rollup.service == service);
-    let mut total = crate::store::Bucket::empty(0);
-    for rollup in own {
-        let counts = match operation {
-            Some(operation) => &*rollup.operation == operation,
-            None => super::services::answers(rollup.kind),
-        };
-        if counts {
-            total.merge(&rollup.total());
-        }
-    }
-    total.quantile_ns(0.95)
-}
-
-fn fields(filter: &Filter, services: &[String], operations: &[&str]) -> Markup {
-    // A filter that is set stays visible, though its service may have left the store.
-    let gone = filter.service.as_ref().filter(|service| !services.contains(service));
-    html! {
-        form.card.filters action="/" data-auto role="search" aria-label="Filter traces" {
-            label.middle {
-                "Service"
-                select name="service" {
-                    option value="" { "All services" }
-                    @for service in services.iter().chain(gone) {
-                        option value=(service) selected[filter.service.as_ref() == Some(service)] { (service) }
-                    }
-                }
-            }
-            label.wide {
-                "Operation"
-                input name="op" list="operations" value=[filter.operation.as_deref()] placeholder="GET /api/musics/" autocomplete="off";
-            }
-            datalist id="operations" { @for name in operations.iter().take(300) { option value=(name) {} } }
-            // The field edits the last attribute; the others, added by clicking them, stay.
-            @for other in filter.params.all("attr").take(filter.attributes.len().saturating_sub(1)) {
-                input type="hidden" name="attr" value=(other);
-            }
-            label.wide {
-                "Attribute"
-                input name="attr" value=[filter.params.get("attr")] placeholder="http.response.status_code=500" autocomplete="off" spellcheck="false";
-            }
-            label.narrow {
-                "At least"
-                input name="min" value=[filter.params.get("min")] placeholder="250ms" autocomplete="off" size="8";
-            }
-            label.check {
-                input type="checkbox" name="errors" value="1" checked[filter.errors];
-                "Errors only"
-            }
-            div.act {
-                button.primary type="submit" { "Search" }
-            }
-        }
-    }
-}
-
-fn applied(filter: &Filter, slow: Option<u64>) -> Markup {
-    let link = || filter.link("/").without("before");
-    html! {
-        div.applied {
-            @if !filter.is_empty() { "One span of each trace has:" }
-            @if let Some(service) = &filter.service { (pill(&format!("service {}", clip(service, 60)), &link().without("service"))) }
-            @if let Some(operation) = &filter.operation { (pill(&format!("operation {}", clip(operation, 80)), &link().without("op"))) }
-            @for text in filter.params.all("attr") { (pill(&clip(text, 120), &link().without_pair("attr", text))) }
-            @if let Some(min) = filter.min_ns { (pill(&format!("{} or more", duration(min)), &link().without("min"))) }
-            @if filter.errors { (pill("an error", &link().without("errors"))) }
-            @if !filter.is_empty() { a href="/" { "Clear all" } }
-            @if let Some(slow) = slow.filter(|slow| filter.min_ns != Some(*slow)) {
-                a href=(link().set("min", format!("{}us", slow / 1_000))) { "Slower than 95 % (" (duration(slow)) ")" }
             }
         }
     }
@@ -363,63 +248,6 @@ fn nothing(filter: &Filter) -> Markup {
             } @else {
                 p { "One span has to fit all filters at once. Take one away, or " a href="/" { "look at the newest traces" } "." }
             }
-        }
-    }
-}
-
-/// Nothing was ever received: how to send something.
-fn first_run(at: &Addresses) -> Markup {
-    let environment = format!(
-        "export OTEL_EXPORTER_OTLP_ENDPOINT={http}\nexport OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf\nexport OTEL_SERVICE_NAME=my-service",
-        http = at.otlp_http
-    );
-    let trace = format!(
-        "curl {http}/v1/traces -H 'content-type: application/json' -d '{{\"resourceSpans\":[{{\"resource\":{{\"attributes\":\
-         [{{\"key\":\"service.name\",\"value\":{{\"stringValue\":\"hello\"}}}}]}},\"scopeSpans\":[{{\"spans\":[{{\"traceId\":\
-         \"5b8efff798038103d269b633813fc60c\",\"spanId\":\"eee19b7ec3c1b174\",\"name\":\"say hello\",\"kind\":2,\
-         \"startTimeUnixNano\":\"'$(date +%s)000000000'\",\"endTimeUnixNano\":\"'$(date +%s)250000000'\"}}]}}]}}]}}'",
-        http = at.otlp_http
-    );
-    let log = format!(
-        "curl {http}/v1/logs -H 'content-type: application/json' -d '{{\"resourceLogs\":[{{\"resource\":{{\"attributes\":\
-         [{{\"key\":\"service.name\",\"value\":{{\"stringValue\":\"hello\"}}}}]}},\"scopeLogs\":[{{\"logRecords\":[{{\"timeUnixNano\":\
-         \"'$(date +%s)100000000'\",\"severityNumber\":9,\"severityText\":\"INFO\",\"traceId\":\"5b8efff798038103d269b633813fc60c\",\
-         \"spanId\":\"eee19b7ec3c1b174\",\"body\":{{\"stringValue\":\"hello from curl\"}}}}]}}]}}]}}'",
-        http = at.otlp_http
-    );
-    let read = format!("curl {}/api/traces/5b8efff798038103d269b633813fc60c", at.jaeger);
-    html! {
-        div.start {
-            section.card {
-                h2 { "Waiting for the first trace" }
-                p { "Nothing has arrived yet. Send OpenTelemetry here; this page shows it within a second." }
-                dl.plain {
-                    div { dt { "OTLP over HTTP" } dd { code { (at.otlp_http) } } }
-                    div { dt { "OTLP over gRPC" } dd { code { (at.otlp_grpc) } } }
-                    div { dt { "Jaeger’s query API" } dd { code { (at.jaeger) } } }
-                }
-            }
-            section.card {
-                h2 { "From any OpenTelemetry SDK" }
-                p { "These variables are enough; MusicWallet’s own services are set up already." }
-                (code_block(&environment))
-            }
-            section.card {
-                h2 { "Or with three calls" }
-                p { "A span, a log line during it, and both read back:" }
-                (code_block(&trace))
-                (code_block(&log))
-                (code_block(&read))
-            }
-        }
-    }
-}
-
-fn code_block(text: &str) -> Markup {
-    html! {
-        div.code {
-            pre { code { (text) } }
-            button.small data-copy=(text) type="button" hidden { "Copy" }
         }
     }
 }

@@ -71,6 +71,7 @@ if (live) {
 
   function show(html) {
     const rows = $("[data-rows]", live);
+    if (rows.matches("[data-first]")) return location.reload(); // now there is something to search in
     const known = new Set($$("[data-key]", rows).map((row) => row.dataset.key));
     const fresh = document.createElement("template");
     fresh.innerHTML = html; // our own escaped markup; the policy forbids inline code anyway

@@ -15,6 +15,8 @@ use crate::store::{AnyValue, Bucket, Event, Link as SpanLink, Span, Status, valu
 const VALUE: usize = 4_000;
 /// Attributes, events, links and log lines of one list.
 const LISTED: usize = 100;
+/// Of fewer calls nothing can be said about the slowest of them.
+const FEW: u64 = 20;
 const HOUR_NS: u64 = 3_600_000_000_000;
 
 /// How long other spans of the same operation took in the last hour.
@@ -36,17 +38,17 @@ impl Peers {
     }
 
     fn draw(&self, span: &Span) -> Markup {
-        let (Some(middle), Some(slow)) = (self.0.quantile_ns(0.5), self.0.quantile_ns(0.95)) else {
+        let Some((middle, slow)) =
+            self.0.quantile_ns(0.5).zip(self.0.quantile_ns(0.95)).filter(|_| self.0.count >= FEW)
+        else {
             return html! {};
         };
-        // Of a handful of calls nothing can be said about the slowest twentieth.
-        let slower = span.duration_ns() > slow && self.0.count >= 20;
         let all = Link::to("/").set("service", &span.service).set("op", &span.name);
         html! {
             p.muted {
-                a href=(all) { (counted(self.0.count, "call", "calls")) } " like this in the last hour: half took "
-                (duration(middle)) " at most, 95 % " (duration(slow)) "."
-                @if slower { " " span.badge.warn { "slower than 95 %" } }
+                a href=(all) { (counted(self.0.count, "call", "calls")) } " like this in the last hour: half took about "
+                (duration(middle)) " or less, 95 % " (duration(slow)) " or less."
+                @if span.duration_ns() > slow { " " span.badge.warn { "slower than 95 %" } }
             }
         }
     }
@@ -171,23 +173,28 @@ fn link_to(shown: &Shown, links: &Links<'_>, link: &SpanLink) -> Markup {
     }
 }
 
-/// Keys and values, by key. With `search`, a value leads to the traces that have the same.
+/// Keys and values, by key, long ones last. With `search`, a value leads to the traces that have the same.
 pub(in crate::console) fn pairs(attributes: &[(String, AnyValue)], search: bool) -> Markup {
-    let mut sorted: Vec<_> = attributes.iter().collect();
-    sorted.sort_by(|a, b| a.0.cmp(&b.0));
+    let mut sorted: Vec<_> =
+        attributes.iter().map(|(key, value)| (key, value_text(value))).collect();
+    sorted.sort_by_key(|(key, value)| (is_tall(value), *key));
     html! {
         @if !sorted.is_empty() {
             dl.pairs {
-                @for (key, value) in sorted.iter().take(LISTED) { (pair(key, &value_text(value), search)) }
+                @for (key, value) in sorted.iter().take(LISTED) { (pair(key, value, search)) }
                 @if sorted.len() > LISTED { div { dt.muted { "…" } dd { (count((sorted.len() - LISTED) as u64)) " more in the JSON" } } }
             }
         }
     }
 }
 
+/// Statements, stack traces and other texts of several lines get the whole width.
+fn is_tall(value: &str) -> bool {
+    value.contains('\n') || value.len() > 160
+}
+
 fn pair(key: &str, value: &str, search: bool) -> Markup {
-    // Statements, stack traces and other texts of several lines get the whole width.
-    let tall = value.contains('\n') || value.len() > 160;
+    let tall = is_tall(value);
     let shown = clip(value, VALUE);
     let rest = value.len().saturating_sub(shown.len());
     html! {

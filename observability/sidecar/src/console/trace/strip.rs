@@ -1,4 +1,4 @@
-//! The whole trace in a strip above the waterfall: its upper levels, coloured by service, failures in red.
+//! The whole trace in a strip above the waterfall: its upper levels, coloured by service, what failed by itself in red.
 
 use maud::{Markup, html};
 
@@ -65,8 +65,10 @@ fn cells(shown: &Shown, levels: usize) -> Vec<Vec<Option<Cell<'_>>>> {
         let step = |time| (shown.tree.share(time) * STEPS as f64) as usize;
         let from = step(place.start).min(STEPS - 1);
         let to = step(place.end).clamp(from + 1, STEPS);
-        let cell =
-            Cell { class: shown.palette.class(&shown.span(at).service), failed: place.failed };
+        let cell = Cell {
+            class: shown.palette.class(&shown.span(at).service),
+            failed: shown.tree.is_cause(at),
+        };
         for slot in &mut row[from..to] {
             if slot.is_none_or(|other: Cell<'_>| cell.failed && !other.failed) {
                 *slot = Some(cell);

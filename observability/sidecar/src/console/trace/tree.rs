@@ -200,32 +200,30 @@ impl Tree {
         Some(at)
     }
 
+    /// Whether it failed by itself: none below did.
+    pub(super) fn is_cause(&self, of: usize) -> bool {
+        self.places[of].failed && self.nodes[of].failed_below == 0
+    }
+
     /// Share of the trace's duration at which a moment lies, 0 to 1.
     pub(super) fn share(&self, time: u64) -> f64 {
         let whole = self.end.saturating_sub(self.start).max(1) as f64;
         (time.saturating_sub(self.start) as f64 / whole).clamp(0.0, 1.0)
     }
 
-    /// When the span worked itself, that is, outside its children: at most `most` pieces, by time, where the last then stands for
-    /// all that is left.
-    pub(super) fn own(&self, of: usize, most: usize) -> Vec<(u64, u64)> {
+    /// When the span worked itself, that is, outside its children, by time.
+    pub(super) fn own(&self, of: usize) -> Vec<(u64, u64)> {
         let Place { start, end, .. } = self.places[of];
         let mut pieces = Vec::new();
         let mut from = start;
         for child in spans(&self.nodes[of].children) {
-            let (child_start, child_end) = (
-                self.places[child].start.clamp(start, end),
-                self.places[child].end.clamp(start, end),
-            );
-            if child_start > from {
-                if pieces.len() + 1 == most {
-                    break;
-                }
-                pieces.push((from, child_start));
+            let child = self.places[child];
+            if child.start.min(end) > from {
+                pieces.push((from, child.start.min(end)));
             }
-            from = from.max(child_end);
+            from = from.max(child.end.min(end));
         }
-        if end > from || pieces.is_empty() && spans(&self.nodes[of].children).next().is_none() {
+        if end > from {
             pieces.push((from, end));
         }
         pieces
@@ -233,7 +231,7 @@ impl Tree {
 
     /// Nanoseconds that the span worked itself.
     pub(super) fn own_time(&self, of: usize) -> u64 {
-        self.own(of, usize::MAX).iter().map(|(from, to)| to - from).sum()
+        self.own(of).iter().map(|(from, to)| to - from).sum()
     }
 
     /// The span's own log lines, by time.
@@ -364,9 +362,9 @@ mod tests {
             ],
             vec![],
         );
-        assert_eq!(tree.own(0, 10), [(0, 10), (60, 90)]);
+        assert_eq!(tree.own(0), [(0, 10), (60, 90)]);
         assert_eq!(tree.own_time(0), 40);
-        assert_eq!(tree.own(1, 10), [(10, 40)]);
+        assert_eq!(tree.own(1), [(10, 40)]);
     }
 
     #[test]

@@ -250,19 +250,34 @@ fn bar(shown: &Shown, chosen: &Chosen, at: usize) -> Markup {
     };
     let inside = x + width >= 0.84 && x <= 0.16;
     html! {
-        svg.failed[place.failed] role="img" aria-label=(label) {
-            g.failed[place.failed] {
+        svg role="img" aria-label=(label) {
+            g.failed[place.failed].cause[tree.is_cause(at)] {
                 rect.all x=(percentage(x)) y="8" width=(percentage(width)) height="12" rx="2" {}
-                @for (start, end) in tree.own(at, PIECES) {
-                    @let (start, end) = (tree.share(start), tree.share(end));
-                    @let width = (end - start).max(NARROWEST);
-                    rect.own x=(percentage(start.min(1.0 - width))) y="8" width=(percentage(width)) height="12" rx="2" {}
+                @for (start, end) in pieces(shown, at) {
+                    rect.own x=(percentage(start)) y="8" width=(percentage(end - start)) height="12" rx="2" {}
                 }
                 @if !chosen.logs { (dots(shown, at)) }
                 text.in[inside] x=(percentage(text_x)) dx=(shift) y="14" text-anchor=(side) { (took) }
             }
         }
     }
+}
+
+/// When the span worked itself, as shares: the longest pieces, none too narrow to be seen. A span that called nobody always did.
+fn pieces(shown: &Shown, at: usize) -> Vec<(f64, f64)> {
+    let tree = &shown.tree;
+    if tree.nodes[at].spans == 0 {
+        let (from, to) = (tree.share(tree.places[at].start), tree.share(tree.places[at].end));
+        let width = (to - from).max(NARROWEST);
+        let from = from.min(1.0 - width);
+        return vec![(from, from + width)];
+    }
+    let share = |(from, to)| (tree.share(from), tree.share(to));
+    let mut pieces: Vec<(f64, f64)> = tree.own(at).into_iter().map(share).collect();
+    pieces.retain(|(from, to)| to - from >= NARROWEST / 2.0);
+    pieces.sort_by(|a, b| (b.1 - b.0).total_cmp(&(a.1 - a.0)));
+    pieces.truncate(PIECES);
+    pieces
 }
 
 /// The span's log lines on its bar; those of the same place as one dot.
