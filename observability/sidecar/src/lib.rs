@@ -3,9 +3,15 @@
 mod config;
 pub mod console;
 mod endpoints;
+mod host;
 mod jaeger;
 mod meter;
 mod otlp;
 pub mod store;
 
-pub use store::Store;
+pub use config::Config;
+pub use endpoints::endpoints;
+pub use store::{MemoryStore, Store};
+
+/// The service's name, in telemetry, commands and messages.
+pub const NAME: &str = "sidecar";

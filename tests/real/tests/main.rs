@@ -1,5 +1,6 @@
 //! What needs real programs or real data; `tests/real/run` starts it.
 
+#[expect(dead_code, reason = "the journeys use the rest of it")]
 #[path = "../../journeys/harness.rs"]
 mod harness;
 mod jaeger;

@@ -3,7 +3,6 @@
 use std::{
     collections::{HashMap, HashSet},
     fs,
-    time::Instant,
 };
 
 use serde_json::Value;
@@ -44,9 +43,7 @@ fn the_real_songs_are_imported_and_read_back_as_an_independent_count_has_them() 
     assert_eq!((songs.rows, songs.different.len()), (26_229, 26_159));
     in_both_shapes(|app| {
         let ada = app.someone("ada");
-        let begun = Instant::now();
         let reply = app.import(&ada, songs.bytes.clone());
-        println!("songs.csv in {:.2} s (debug build)", begun.elapsed().as_secs_f64());
         assert_eq!(reply.status, 200, "{}", reply.text);
         let count = |name: &str| reply.json[name].as_u64().unwrap();
         assert_eq!(reply.json["refused"], serde_json::json!([]));

@@ -51,7 +51,7 @@ impl Default for TraceQuery {
 pub struct TraceSummary {
     /// Its id.
     pub id: TraceId,
-    /// Service of the earliest span without a parent; empty where that one is not here.
+    /// Service of the earliest span without a parent (of several, that of the lowest id); empty where there is none.
     pub root_service: Arc<str>,
     /// Name of that span.
     pub root_operation: Arc<str>,

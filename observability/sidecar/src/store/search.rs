@@ -93,7 +93,8 @@ pub(super) fn summary(id: TraceId, fragments: &Fragments) -> TraceSummary {
         count.spans += 1;
         count.errors += usize::from(entry.error);
     }
-    let root = entries.iter().filter(|it| it.parent.is_none()).min_by_key(|it| it.start);
+    let root =
+        entries.iter().filter(|it| it.parent.is_none()).min_by_key(|it| (it.start, it.span_id));
     TraceSummary {
         id,
         root_service: root.map_or_else(|| "".into(), |it| Arc::clone(&it.op.service)),
