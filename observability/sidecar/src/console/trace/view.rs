@@ -29,6 +29,8 @@ pub(super) struct View {
 pub(super) struct Chosen {
     /// The span whose details are shown.
     pub(super) span: Option<usize>,
+    /// Nobody asked for it and it did not fail: its details are shown only where there is room beside the rows.
+    pub(super) offered: bool,
     /// The rows of this window.
     pub(super) rows: Vec<Item>,
     /// Number of the first of them among all visible rows.
@@ -78,12 +80,9 @@ impl View {
         }
         let hits: Vec<usize> = spans().filter(|at| hit[*at]).collect();
         let first_error = tree.first_error();
-        let span = self
-            .span
-            .and_then(|id| tree.find(id))
-            .or_else(|| hits.first().copied())
-            .or(first_error)
-            .or_else(|| spans().next());
+        let wanted = self.span.and_then(|id| tree.find(id));
+        let wanted = wanted.or_else(|| hits.first().copied()).or(first_error);
+        let span = wanted.or_else(|| spans().next());
         let open = self.open(tree, span.into_iter().chain(first_error));
         let logs = self.logs.unwrap_or(tree.places.len() <= ROWS) && !shown.logs.is_empty();
         let rows = tree.rows(logs, |at| open[at]);
@@ -94,7 +93,19 @@ impl View {
         for (position, at) in spans().enumerate() {
             rank[at] = position;
         }
-        Chosen { span, rows, from, total, hits, hit, errors, logs, open, rank }
+        Chosen {
+            span,
+            offered: wanted.is_none(),
+            rows,
+            from,
+            total,
+            hits,
+            hit,
+            errors,
+            logs,
+            open,
+            rank,
+        }
     }
 
     /// Which spans show what is below them: as many levels as fit or were asked for and the way to what matters, then what the reader

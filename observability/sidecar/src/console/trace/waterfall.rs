@@ -25,7 +25,7 @@ pub(super) fn draw(shown: &Shown, view: &View, chosen: &Chosen, peers: Option<&P
     let beside = chosen.span.filter(|at| visible(*at));
     let panel = |at| {
         html! {
-            tr.panel role="row" {
+            tr.panel.offered[chosen.offered] role="row" {
                 td role="gridcell" colspan="2" { div.slot { (detail::draw(shown, &links, at, peers)) } }
             }
         }
