@@ -185,7 +185,7 @@ impl Exchange {
             let _active = self.context.clone().attach();
             let (method, route) = (self.method, self.route.as_deref().unwrap_or("unmatched"));
             let code = status.map(|status| status.as_u16());
-            let duration_ms = seconds * 1e3;
+            let duration_ms = (seconds * 1e6).round() / 1e3; // microseconds are all that is worth reading
             tracing::info!(target: "http", { http.request.method = method, http.route = route, http.response.status_code = code, duration_ms }, "request");
             if span.is_recording() {
                 if let Some(status) = status {

@@ -143,20 +143,27 @@ fn the_real_jaeger_answers_the_same() {
         for raw in ["", "?raw=true"] {
             same(&format!("/api/traces/{id}{raw}"), &v1_traces);
         }
-        same(&format!("/api/v3/traces/{id}"), &v3_traces);
     }
     let several: Vec<String> = ids.iter().map(|id| format!("traceID={id}")).collect();
     same(&format!("/api/traces?{}&traceID=abcdef", several.join("&")), &v1_traces);
-    for query in queries().iter().filter(|it| it.caption != "Link Attributes") {
+    let queries = queries();
+    for query in queries.iter().filter(|it| it.caption != "Link Attributes") {
         same(&query.v1(), &v1_traces);
-        if query.tags.is_empty() {
-            same(&query.v3(false), &v3_traces);
-        }
     }
     for service in ["edge", "ledger", "shop", "bank%2Feu"] {
         let path = format!("/api/traces?service={service}&start=0&limit=50");
         same(&path, &v1_traces);
         same(&format!("{path}&minDuration=20ms&maxDuration=1.5s"), &v1_traces);
+    }
+    // Later, because Jaeger adjusts what it tells by v3 in its store: v1 tells events in another order from then on, and of what was sent
+    // twice one is left, so that calls are counted once.
+    for id in &ids {
+        same(&format!("/api/v3/traces/{id}"), &v3_traces);
+    }
+    for query in queries.iter().filter(|it| it.tags.is_empty()) {
+        same(&query.v3(false), &v3_traces);
+    }
+    for service in ["edge", "ledger", "shop", "bank%2Feu"] {
         same(&format!("/api/dependencies?lookback={LOOKBACK}&service={service}"), &dependencies);
     }
     same(&format!("/api/dependencies?lookback={LOOKBACK}"), &dependencies);
