@@ -41,7 +41,7 @@ pub(crate) fn accept_failed(role: &'static str) {
     counter!("http_server_accept_errors_total", "role" => role).increment(1);
 }
 
-/// `http_server_connections_cut_total`: ended by the server for a `reason` of [`Cut`](crate::serve::cut::Cut).
+/// `http_server_connections_cut_total`: ended by the server for a `reason` of [`Cut`].
 pub(crate) fn connection_cut(role: &'static str, reason: &'static str) {
     counter!("http_server_connections_cut_total", "role" => role, "reason" => reason).increment(1);
 }

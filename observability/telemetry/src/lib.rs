@@ -53,7 +53,7 @@ use crate::{
     metrics::{Measures, Signals},
 };
 
-/// The telemetry of one service; see the [crate](crate).
+/// The telemetry of one service; see the [crate].
 #[derive(Clone)]
 pub struct Telemetry {
     inner: Arc<Inner>,
