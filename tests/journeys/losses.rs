@@ -1,6 +1,6 @@
 //! A collector that is refused or silent: requests do not notice, and what could not be delivered is counted.
 
-use std::{net::TcpListener, time::Instant};
+use std::net::TcpListener;
 
 use crate::harness::{App, Shape, eventually};
 
@@ -91,9 +91,7 @@ fn with_a_silent_collector_nobody_waits_and_the_program_still_ends() {
     let text = app.internal("gateway", "/metrics").text;
     assert!(sum(&text, "telemetry_dropped_items_total", "traces") > 0.0, "{text}");
     eventually("the books balance", || balance(&app));
-    let begun = Instant::now();
-    app.stop();
-    println!("stopped in {:?} with a silent collector", begun.elapsed());
+    app.stop(); // fails when it takes longer than the harness's patience
 }
 
 #[test]
