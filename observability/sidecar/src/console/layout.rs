@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::assets;
-use super::format::{bytes, count, percent};
+use super::format::{bytes, clip, count, percent};
 
 /// Which entry of the bar is the current one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,7 +145,7 @@ impl Palette {
 
     /// The name with its colour before it.
     pub(super) fn chip(&self, service: &str) -> Markup {
-        html! { span.chip.(self.class(service)) { (service) } }
+        html! { span.chip.(self.class(service)) { (clip(service, 60)) } }
     }
 }
 

@@ -7,7 +7,7 @@ use super::Console;
 use super::error::Error;
 use super::format::{clip, count, now, rfc3339, time};
 use super::layout::{Nav, Palette, pill};
-use super::params::{Link, Params, shown};
+use super::params::{LONGEST, Link, Params, shown};
 use super::trace::pairs;
 use crate::Store;
 use crate::store::{LogQuery, LogRecord, SpanId, TraceId};
@@ -108,8 +108,9 @@ fn id<T: std::str::FromStr>(key: &str, text: &str, digits: u8) -> Result<T, Erro
 pub(super) async fn list(State(console): State<Console>, params: Params) -> Result<Markup, Error> {
     let filter = Filter::read(params)?;
     let (query, since) = (filter.query.clone(), filter.since);
-    let (mut lines, services) =
+    let (mut lines, mut services) =
         console.ask(move |store| (collect(store, query, since), store.services())).await?;
+    services.retain(|service| service.len() <= LONGEST); // what is longer could not be asked for
     let older =
         if lines.len() > PAGE { lines.get(PAGE - 1).map(|line| line.sequence) } else { None };
     lines.truncate(PAGE);
@@ -189,7 +190,7 @@ fn fields(filter: &Filter, services: &[String]) -> Markup {
                 select name="service" {
                     option value="" { "All services" }
                     @for service in services.iter().map(String::as_str).chain(gone) {
-                        option value=(service) selected[chosen == Some(service)] { (service) }
+                        option value=(service) selected[chosen == Some(service)] { (clip(service, 60)) }
                     }
                 }
             }
@@ -243,7 +244,7 @@ fn row(line: &LogRecord, palette: &Palette, text: Option<&str>) -> Markup {
         li.(level.class) {
             (time(line.time_ns))
             span.sev.(level.class) { (level.name) }
-            (palette.chip(&clip(&line.service, 40)))
+            (palette.chip(&line.service))
             @if line.attributes.is_empty() && line.scope.name.is_empty() {
                 div.body { (marked(&body, text)) }
             } @else {

@@ -6,9 +6,10 @@ use axum::extract::{FromRequestParts, Query};
 use http::request::Parts;
 
 use super::error::Error;
+use super::format::clip;
 
 /// Longest accepted value of one parameter, in bytes.
-const LONGEST: usize = 2048;
+pub(super) const LONGEST: usize = 2048;
 /// Most parameters of one address.
 const MOST: usize = 128;
 
@@ -132,13 +133,9 @@ fn parse_duration(text: &str) -> Option<u64> {
     (0.0..1e18).contains(&nanos).then_some(nanos as u64)
 }
 
-/// What somebody typed, short enough to be repeated in a sentence.
+/// What somebody typed, short and visible enough to be repeated in a sentence.
 pub(super) fn shown(text: &str) -> String {
-    const SHOWN: usize = 60;
-    if text.chars().count() <= SHOWN {
-        return text.to_owned();
-    }
-    text.chars().take(SHOWN).chain(std::iter::once('…')).collect()
+    clip(text, 60)
 }
 
 /// A relative address with its query; `Display` encodes it.

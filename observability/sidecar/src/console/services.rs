@@ -108,7 +108,7 @@ fn card(service: &str, own: &[&Rollup], range: &Range, palette: &Palette) -> Mar
     let total = sum(&bars);
     let traces = || Link::to("/").set("service", service);
     html! {
-        section.card.service aria-label=(service) {
+        section.card.service aria-label=(clip(service, 60)) {
             header {
                 h2 { (palette.chip(service)) }
                 div.end {
@@ -178,7 +178,7 @@ fn operations(service: &str, own: &[&Rollup], range: &Range) -> Markup {
     html! {
         details open[open] {
             summary { (counted(rows.len() as u64, "operation", "operations")) }
-            div.scroll tabindex="0" role="region" aria-label=(format!("Operations of {service}")) {
+            div.scroll tabindex="0" role="region" aria-label=(format!("Operations of {}", clip(service, 60))) {
                 table.ops {
                     thead {
                         tr {

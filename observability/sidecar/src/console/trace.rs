@@ -10,6 +10,7 @@ mod waterfall;
 
 use std::collections::BTreeMap;
 
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Redirect, Response};
 use http::HeaderMap;
@@ -42,10 +43,11 @@ struct Shown {
 /// `GET /traces/{id}`, and `GET /traces/{id}.json`.
 pub(super) async fn show(
     State(console): State<Console>,
-    Path(name): Path<String>,
+    path: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
     params: Params,
 ) -> Result<Response, Error> {
+    let Path(name) = path.map_err(|_| Error::no_page())?;
     let (text, as_json) = match name.strip_suffix(".json") {
         Some(text) => (text, true),
         None => (name.as_str(), false),

@@ -14,7 +14,7 @@ use super::error::Error;
 use super::format::{clip, count, counted, duration, time};
 use super::layout::{Nav, Palette, percentage};
 use super::params::{Link, Params, shown};
-use crate::store::{Stats, TraceQuery, TraceSummary};
+use crate::store::{Stats, TraceId, TraceQuery, TraceSummary};
 
 /// Traces on one page.
 const PAGE: usize = 50;
@@ -31,7 +31,8 @@ struct Filter {
     errors: bool,
     min_ns: Option<u64>,
     attributes: Vec<(String, String)>,
-    before: Option<u64>,
+    /// Start and id of the last trace of the page before.
+    before: Option<(u64, TraceId)>,
 }
 
 impl Filter {
@@ -44,7 +45,7 @@ impl Filter {
             errors: params.one_of("errors", &[("1", true), ("0", false)])?.unwrap_or(false),
             min_ns: params.duration("min")?,
             attributes,
-            before: params.number("before", u64::MAX)?,
+            before: params.get("before").map(place).transpose()?,
             params,
         })
     }
@@ -55,9 +56,9 @@ impl Filter {
             service: self.service.clone(),
             operation: self.operation.clone(),
             tags: self.attributes.clone(),
-            start_max: self.before.map_or(u64::MAX, |before| before.saturating_sub(1)),
             duration_min: self.min_ns.unwrap_or(0),
             errors_only: self.errors,
+            after: self.before,
             limit: PAGE + 1,
             ..TraceQuery::default()
         }
@@ -86,6 +87,20 @@ fn attribute(text: &str) -> Result<(String, String), Error> {
             shown(text)
         ))),
     }
+}
+
+/// A trace's place in the list: two may have started at the same time.
+fn place(text: &str) -> Result<(u64, TraceId), Error> {
+    let read = |text: &str| {
+        let (start, id) = text.split_once('-')?;
+        Some((start.parse().ok()?, id.parse().ok()?))
+    };
+    read(text).ok_or_else(|| {
+        Error::bad(format!(
+            "“before” is “{}”, but it has to be a trace’s start in nanoseconds, a dash and its id.",
+            shown(text)
+        ))
+    })
 }
 
 /// `GET /`.
@@ -173,7 +188,7 @@ async fn rows(console: &Console, headers: &HeaderMap, filter: &Filter) -> Result
                 div.pager {
                     span { (count(found.len() as u64)) " traces, the slowest took " (duration(slowest)) }
                     @if let Some(last) = found.last().filter(|_| more) {
-                        a.button.small href=(filter.link("/").set("before", last.start_ns)) { "Older traces" }
+                        a.button.small href=(filter.link("/").set("before", format!("{}-{}", last.start_ns, last.id))) { "Older traces" }
                     }
                 }
             }

@@ -185,6 +185,7 @@ impl Search {
             duration_min: params.duration(&["minDuration"])?.unwrap_or(0),
             duration_max: longest(params.duration(&["maxDuration"])?),
             errors_only: false,
+            after: None,
             limit: params.limit(&["limit"])?,
         };
         let raw = params.flag(&["raw"])?;

@@ -138,6 +138,7 @@ fn query(params: &Params) -> Result<(TraceQuery, bool), Refusal> {
         duration_min: params.duration(&["query.durationMin", "query.duration_min"])?.unwrap_or(0),
         duration_max: longest(params.duration(&["query.durationMax", "query.duration_max"])?),
         errors_only: false,
+        after: None,
         limit: params.limit(&depth)?,
     };
     if query.duration_max < query.duration_min {

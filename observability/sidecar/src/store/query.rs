@@ -25,6 +25,8 @@ pub struct TraceQuery {
     pub duration_max: u64,
     /// It failed.
     pub errors_only: bool,
+    /// Its trace comes after this one (start and id) in the list, whenever the span itself starts.
+    pub after: Option<(u64, TraceId)>,
     /// How many traces at most, the latest.
     pub limit: usize,
 }
@@ -41,6 +43,7 @@ impl Default for TraceQuery {
             duration_min: 0,
             duration_max: u64::MAX,
             errors_only: false,
+            after: None,
             limit: 100,
         }
     }

@@ -19,6 +19,7 @@ pub(super) fn find<T>(
     query: &TraceQuery,
     show: impl Fn(TraceId, &Fragments) -> Option<T>,
 ) -> Vec<T> {
+    candidates.retain(|(start, id, _)| query.after.is_none_or(|after| (*start, *id) < after));
     candidates.sort_unstable_by_key(|(start, id, _)| Reverse((*start, *id)));
     let fitting = candidates.iter().filter(|(_, _, fragments)| {
         query.tags.is_empty()

@@ -26,6 +26,7 @@ pub(super) struct Family {
     pub(super) help: String,
     /// `counter`, `gauge`, `histogram`, `summary`, …; `unknown` if nothing was said.
     pub(super) kind: String,
+    /// By name and labels, because exporters keep series in hash maps, so that their order changes; buckets as they came.
     pub(super) samples: Vec<Sample>,
 }
 
@@ -56,6 +57,11 @@ impl Exemplar {
 }
 
 impl Sample {
+    /// The labels without the bucket's bound.
+    fn series(&self) -> impl Iterator<Item = &(String, String)> {
+        self.labels.iter().filter(|(name, _)| name != "le")
+    }
+
     /// The value of a label.
     pub(super) fn label(&self, name: &str) -> Option<&str> {
         self.labels.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
@@ -89,6 +95,9 @@ pub(super) fn parse(text: &str) -> Exposition {
         }
     }
     found.families.retain(|family| !family.samples.is_empty());
+    for family in &mut found.families {
+        family.samples.sort_by(|a, b| a.name.cmp(&b.name).then_with(|| a.series().cmp(b.series())));
+    }
     found
 }
 
@@ -246,6 +255,25 @@ musics_created_total 26159.0
 process_open_fds 21
 # EOF
 "##;
+
+    #[test]
+    fn series_have_the_same_order_whatever_the_order_of_the_lines() {
+        let lines = [
+            "a{x=\"2\",y=\"1\"} 1",
+            "b_bucket{r=\"q\",le=\"+Inf\"} 2",
+            "a{x=\"1\",y=\"2\"} 3",
+            "b_bucket{r=\"p\",le=\"+Inf\"} 4",
+            "a 5",
+        ];
+        let values = |lines: &[&str]| -> Vec<f64> {
+            let mut families = parse(&lines.join("\n")).families;
+            families.sort_by(|a, b| a.name.cmp(&b.name));
+            families.iter().flat_map(|family| &family.samples).map(|it| it.value).collect()
+        };
+        let reversed: Vec<&str> = lines.iter().rev().copied().collect();
+        assert_eq!(values(&lines), [5.0, 3.0, 1.0, 4.0, 2.0]);
+        assert_eq!(values(&reversed), values(&lines));
+    }
 
     #[test]
     fn families_keep_their_help_type_samples_and_exemplars() {

@@ -8,7 +8,7 @@ use crate::console::Console;
 use crate::console::error::Error;
 use crate::console::format::{bytes, clip, count, counted, duration, now, percent};
 use crate::console::logs::level;
-use crate::console::params::Link;
+use crate::console::params::{LONGEST, Link};
 use crate::store::{AnyValue, Bucket, Event, Link as SpanLink, Span, Status, value_text};
 
 /// Characters of one value; the JSON has all of them.
@@ -193,6 +193,12 @@ fn is_tall(value: &str) -> bool {
     value.contains('\n') || value.len() > 160
 }
 
+/// Whether a filter `key=value`, which is trimmed, means this pair and is not too long.
+fn can_be_asked_for(key: &str, value: &str) -> bool {
+    let trimmed = key.trim() == key && value.trim() == value;
+    trimmed && !value.is_empty() && !key.contains('=') && key.len() + value.len() < LONGEST
+}
+
 fn pair(key: &str, value: &str, search: bool) -> Markup {
     let tall = is_tall(value);
     let shown = clip(value, VALUE);
@@ -204,7 +210,7 @@ fn pair(key: &str, value: &str, search: bool) -> Markup {
                 @if tall {
                     pre { (shown) }
                     @if rest > 0 { span.muted { (bytes(rest as u64)) " more in the JSON" } }
-                } @else if search && !value.is_empty() {
+                } @else if search && can_be_asked_for(key, value) {
                     a href=(Link::to("/").set("attr", format!("{key}={value}"))) title="Traces with the same value" { (shown) }
                 } @else {
                     (shown)

@@ -7,6 +7,7 @@ use crate::console::Console;
 use crate::console::error::Error;
 use crate::console::format::{clip, counted, duration, now};
 use crate::console::layout::pill;
+use crate::console::params::LONGEST;
 use crate::console::services::answers;
 use crate::store::{Bucket, Operation, Store};
 
@@ -23,7 +24,7 @@ pub(super) struct Form {
 impl Form {
     pub(super) async fn ask(console: &Console, filter: &Filter) -> Result<Self, Error> {
         let (service, operation) = (filter.service.clone(), filter.operation.clone());
-        let (services, operations, slow) = console
+        let (mut services, operations, slow) = console
             .ask(move |store| {
                 let services = store.services();
                 let operations: Vec<Operation> = match &service {
@@ -37,8 +38,11 @@ impl Form {
                 (services, operations, slow)
             })
             .await?;
+        // What is longer could not be asked for.
+        services.retain(|service| service.len() <= LONGEST);
         let mut names: Vec<&str> =
             operations.iter().map(|operation| operation.name.as_str()).collect();
+        names.retain(|name| name.len() <= LONGEST);
         names.sort_unstable();
         names.dedup();
         let stats = console.store.stats();
@@ -83,7 +87,7 @@ fn fields(filter: &Filter, services: &[String], operations: &[&str]) -> Markup {
                 select name="service" {
                     option value="" { "All services" }
                     @for service in services.iter().chain(gone) {
-                        option value=(service) selected[filter.service.as_ref() == Some(service)] { (service) }
+                        option value=(service) selected[filter.service.as_ref() == Some(service)] { (clip(service, 60)) }
                     }
                 }
             }

@@ -1,0 +1,14 @@
+//! The console as a reader meets it: pages that are asked for, and what is on them.
+
+mod finder;
+mod fixture;
+mod frame;
+mod hostile;
+mod large;
+mod logs;
+mod metrics;
+mod page;
+mod scenes;
+mod services;
+mod trace;
+mod traces;
