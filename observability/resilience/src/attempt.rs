@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use http::{Extensions, HeaderValue};
+use http_body::Body as _;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use platform::deadline;
 use reqwest::{Request, Response};
@@ -48,11 +49,17 @@ impl Middleware for Attempt {
 /// The answer with its whole body, if that is within its limit.
 async fn whole(answer: Response, plan: &Plan) -> std::result::Result<Response, Error> {
     let peer = plan.peer;
+    let too_long = || {
+        let what = format!("it is longer than {} bytes", plan.limits.answer);
+        Error::BadAnswer { peer, what }
+    };
     let (parts, body) = http::Response::<reqwest::Body>::from(answer).into_parts();
+    if body.size_hint().lower() > plan.limits.answer as u64 {
+        return Err(too_long()); // it says so itself: nothing of it has to arrive
+    }
     let body = Limited::new(body, plan.limits.answer).collect().await.map_err(|error| {
         if error.is::<LengthLimitError>() {
-            let what = format!("it is longer than {} bytes", plan.limits.answer);
-            return Error::BadAnswer { peer, what };
+            return too_long();
         }
         match error.downcast::<reqwest::Error>() {
             Ok(error) => Error::without_answer(peer, (*error).into()),

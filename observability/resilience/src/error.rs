@@ -95,6 +95,12 @@ impl Error {
         Error::Unreachable { peer, cause: error.without_url().into() }
     }
 
+    /// The error of ours in what a body says, behind however many of reqwest's own.
+    pub(crate) fn within<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a Error> {
+        std::iter::successors(Some(error), |error| (*error).source())
+            .find_map(|it| it.downcast_ref())
+    }
+
     /// Its `error.type` in the span of an attempt.
     pub(crate) fn kind(&self) -> &'static str {
         match self {

@@ -1,7 +1,6 @@
 //! The middleware around each attempt that makes it visible: one client span, and `traceparent` in the request.
 
 use std::{
-    error::Error as _,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -73,10 +72,7 @@ impl Body for Spanned {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
         let outcome = match &frame {
             Some(Ok(_)) if !self.body.is_end_stream() => None,
-            Some(Err(error)) => {
-                let ours = error.source().and_then(|cause| cause.downcast_ref::<Error>());
-                Some(Err(ours.map_or("unreachable", Error::kind)))
-            }
+            Some(Err(error)) => Some(Err(Error::within(error).map_or("unreachable", Error::kind))),
             Some(Ok(_)) | None => Some(Ok(())),
         };
         if let Some(outcome) = outcome
