@@ -18,6 +18,7 @@
 //! assert_eq!(config.listen.port(), 0);
 //! ```
 
+mod networks;
 pub mod telemetry;
 mod value;
 
@@ -25,6 +26,7 @@ use std::{collections::BTreeMap, fmt};
 
 use clap::{Arg, ArgAction, ArgMatches, parser::ValueSource};
 
+pub use networks::Networks;
 pub use value::{ByteSize, HttpUrl, Value};
 
 /// One setting as it was declared.

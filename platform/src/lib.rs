@@ -72,6 +72,7 @@
 //! - [`service`]: start, limits, end. [`health`]: latches, and the routes that probes ask. [`deadline`]: until when the caller waits.
 //! - [`problem`] and [`extract`]: errors and input, the same from every service.
 //! - [`config`]: settings from flags and environment, all mistakes at once.
+//! - [`openapi`]: the document of all routes, made from them, and a page to try it.
 //! - [`storage`]: SQL with a span and a duration per statement. [`identity`]: who calls, proven by a signature.
 //!
 //! Telemetry is not made here: the handle in [`service::Parts`] makes spans, the macros of `tracing` and `metrics` do the rest. There is no
@@ -84,6 +85,7 @@ pub mod health;
 pub mod identity;
 mod layers;
 mod meter;
+pub mod openapi;
 pub mod problem;
 mod serve;
 pub mod service;
