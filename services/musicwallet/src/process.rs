@@ -80,10 +80,13 @@ fn serve(
     let main = Builder::new_current_thread().enable_all().build()?;
     let mut signals = main.block_on(async { Signals::new() })?;
 
+    // Several services with one name would be one service to whoever looks at their telemetry.
+    let own_name = settings.service_name.as_deref().filter(|_| services.len() == 1);
     let mut started = Vec::new();
     let mut prepared = Vec::new();
     for bound in services {
-        let service = start(&bound, settings, &otlp, stdout)?;
+        let name = own_name.unwrap_or(bound.target.name());
+        let service = start(&bound, name, settings, &otlp, stdout)?;
         prepared.push(main.block_on(prepare(&service, bound))?);
         started.push(service);
     }
@@ -120,15 +123,15 @@ fn serve(
     outcome
 }
 
-/// Begins a service's telemetry and runtime.
+/// Begins a service's telemetry, under `name`, and its runtime.
 fn start(
     bound: &Bound,
+    name: &str,
     settings: &TelemetrySettings,
     otlp: &str,
     stdout: &Stdout,
 ) -> Result<Started, Failure> {
     let target = bound.target;
-    let name = target.name();
     let exports = (target != Target::Sidecar).then_some(otlp);
     let telemetry = Telemetry::start(&settings.of(name, exports), stdout)
         .map_err(|error| cannot_start(target, &error))?;
@@ -166,7 +169,7 @@ async fn ended(tasks: impl Iterator<Item = &mut (Target, Task)>) {
     }
 }
 
-/// One line for each socket, for programs that started this one with port 0.
+/// One line for each socket, for programs that started this one with port 0: by the name of the target, which is what they started.
 fn announce(service: &Started, stdout: &Stdout) {
     let name = service.target.name();
     for (role, addr) in &service.addresses {
