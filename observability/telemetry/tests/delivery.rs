@@ -149,6 +149,33 @@ fn a_traceparent_from_outside_is_a_link_and_never_a_parent() {
 }
 
 #[test]
+fn what_a_stranger_writes_makes_no_large_spans() {
+    let (telemetry, captured) = telemetry::testing::capture("edge");
+    let runtime = telemetry.runtime(1).unwrap();
+    let app = Router::new().route("/", get(|| async {})).layer(ServerLayer::new(&telemetry, true));
+    // hyper takes 64 KiB of each; the state is as long as the propagator bears.
+    let state = (0..31).map(|at| format!("k{at}={}", "v".repeat(200))).collect::<Vec<_>>();
+    let request = Request::get(format!("/{}", "p".repeat(60 << 10)))
+        .header("host", format!("{}:80", "h".repeat(60 << 10)))
+        .header("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+        .header("tracestate", state.join(","))
+        .body(Body::empty())
+        .unwrap();
+    runtime.block_on(runtime.spawn(app.oneshot(request))).unwrap().unwrap();
+    let spans = captured.take();
+    let text = |key: &str| {
+        let found = spans[0].attributes.iter().find(|it| it.key.as_str() == key);
+        found.unwrap_or_else(|| panic!("no {key}")).value.as_str().into_owned()
+    };
+    assert_eq!(text("url.path").len(), 1 << 10);
+    assert_eq!(text("server.address"), "h".repeat(1 << 10));
+    let link = &spans[0].links[0].span_context;
+    assert_eq!(link.trace_id().to_string(), "0af7651916cd43dd8448eb211c80319c");
+    assert_eq!(link.trace_state().header(), "");
+    runtime.shutdown_background();
+}
+
+#[test]
 fn a_cancelled_request_and_a_failed_one_are_errors_with_their_type() {
     let sink = Sink::start(Answer::Accept);
     let telemetry = start("orders", &sink.endpoint);
