@@ -9,6 +9,7 @@ mod socket;
 
 use std::{
     io,
+    net::SocketAddr,
     pin::pin,
     sync::{Arc, atomic::Ordering},
     time::Duration,
@@ -26,7 +27,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tower::Service;
 
-use crate::{layers::App, meter};
+use crate::{layers::App, meter, service::PeerAddress};
 use cut::Cut;
 use socket::{Activity, Socket};
 
@@ -138,9 +139,9 @@ impl Acceptor {
                 () = self.closing.cancelled() => break,
                 Some(ended) = self.connections.join_next() => self.ended(ended),
                 accepted = listener.accept() => match accepted {
-                    Ok((stream, _)) => {
+                    Ok((stream, peer)) => {
                         failing = false;
-                        self.accepted(stream);
+                        self.accepted(stream, peer);
                     }
                     Err(error) if client_has_gone(&error) => {}
                     Err(error) => {
@@ -158,7 +159,7 @@ impl Acceptor {
         self
     }
 
-    fn accepted(&mut self, stream: TcpStream) {
+    fn accepted(&mut self, stream: TcpStream, peer: SocketAddr) {
         if self.connections.len() >= self.config.max_connections {
             meter::connection_refused(self.role);
             return; // dropped, and so closed
@@ -168,6 +169,7 @@ impl Acceptor {
         let connection = serve_connection(
             self.role,
             stream,
+            PeerAddress(SocketAddr::new(peer.ip().to_canonical(), peer.port())),
             self.app.clone(),
             self.config.clone(),
             self.closing.clone(),
@@ -209,6 +211,7 @@ impl Acceptor {
 async fn serve_connection(
     role: &'static str,
     stream: TcpStream,
+    peer: PeerAddress,
     app: App,
     config: ServerConfig,
     closing: CancellationToken,
@@ -218,7 +221,9 @@ async fn serve_connection(
     let counted = activity.clone();
     let service = hyper::service::service_fn(move |request: http::Request<_>| {
         counted.requests.fetch_add(1, Ordering::Relaxed);
-        app.clone().call(request.map(Body::new)) // a router is always ready
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(peer);
+        app.clone().call(request) // a router is always ready
     });
     let builder = protocol(&config);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(socket), service));

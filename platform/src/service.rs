@@ -1,6 +1,9 @@
 //! A service from its start to its end.
 
-use std::{net::TcpListener, time::Duration};
+use std::{
+    net::{SocketAddr, TcpListener},
+    time::Duration,
+};
 
 use anyhow::Context;
 use axum::{Router, extract::MatchedPath};
@@ -42,6 +45,11 @@ pub struct Endpoint {
     /// The limits of its requests.
     pub policy: Policy,
 }
+
+/// Who has the other end of a request's connection: an extension of every request. An IPv4 address is one, also where the socket
+/// speaks IPv6. Behind a proxy it is the proxy's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeerAddress(pub SocketAddr);
 
 /// The limits of the requests of one [`Endpoint`].
 #[derive(Clone, Debug)]
