@@ -33,7 +33,7 @@ use socket::{Activity, Socket};
 
 /// How long an idle HTTP/1 connection is kept for its next request.
 ///
-/// Clients have to give up idle connections sooner (`pool_idle_timeout`; ours do after 4 s), or they will send a request into a
+/// Clients have to give up idle connections sooner (`pool_idle_timeout`; ours do after half of it), or they will send a request into a
 /// connection that is just being closed, and cannot know whether it was executed.
 pub const KEEP_ALIVE: Duration = Duration::from_secs(5);
 
@@ -65,7 +65,8 @@ pub struct ServerConfig {
     pub head: Duration,
     /// How long a client may take nothing of an answer.
     pub write_stall: Duration,
-    /// How long an HTTP/2 connection is kept without a new request. It is asked to end then, and cut after another `write_stall`.
+    /// How long an HTTP/2 connection is kept without a new request; for its first one it has `first_bytes` and `head`, as with HTTP/1.
+    /// It is asked to end then, and cut after another `write_stall`.
     pub http2_idle: Duration,
     /// How long the service still accepts connections after it said that it is not ready any more.
     pub notice: Duration,
@@ -228,7 +229,8 @@ async fn serve_connection(
     let builder = protocol(&config);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(socket), service));
 
-    let mut idle = pin!(tokio::time::sleep(config.http2_idle));
+    let mut idle =
+        pin!(tokio::time::sleep(config.http2_idle.min(config.first_bytes + config.head)));
     let (mut closed, mut expired, mut requests) = (false, false, 0);
     let ended = loop {
         tokio::select! { // only `connection` holds anything that could be lost, and it lives outside
