@@ -75,6 +75,8 @@ struct Inner {
     stdout: Stdout,
     /// Whether spans are recorded at all: there is a destination for them.
     recording: bool,
+    /// Whether the sampler leaves it to the parent.
+    parent_decides: bool,
 }
 
 impl std::fmt::Debug for Telemetry {
@@ -151,6 +153,7 @@ impl Telemetry {
             measures: Measures::new(signals),
             stdout: stdout.clone(),
             recording,
+            parent_decides: config.sampling.parent_based,
         };
         Telemetry { inner: Arc::new(inner) }
     }

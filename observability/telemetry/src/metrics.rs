@@ -297,6 +297,9 @@ pub(crate) fn known_method(method: &http::Method) -> &'static str {
     }
 }
 
+/// `error.type` of what nobody waited for any more. It is no error of the span: the conventions have none for what was given up on purpose.
+pub(crate) const CANCELLED: &str = "cancelled";
+
 /// A status as the value of `error.type`.
 pub(crate) fn status_error(status: http::StatusCode) -> Cow<'static, str> {
     match status.as_u16() {

@@ -20,7 +20,7 @@ use tower::{Layer, Service};
 
 use crate::{
     Telemetry,
-    metrics::{Route, ServerLabels, known_method, status_error},
+    metrics::{CANCELLED, Route, ServerLabels, known_method, status_error},
 };
 
 /// Put around a router by `Router::layer`: there the matched route is known.
@@ -179,7 +179,7 @@ impl Exchange {
     fn end(self, status: Option<StatusCode>) {
         let seconds = self.begun.elapsed().as_secs_f64();
         let error = match status {
-            None => "cancelled".into(),
+            None => CANCELLED.into(),
             Some(status) if status.is_server_error() => status_error(status),
             Some(_) => "".into(),
         };
@@ -197,7 +197,9 @@ impl Exchange {
                 }
                 if !error.is_empty() {
                     span.set_attribute(KeyValue::new("error.type", error.clone()));
-                    span.set_status(Status::error(""));
+                    if error != CANCELLED {
+                        span.set_status(Status::error(""));
+                    }
                 }
             }
             span.end();
