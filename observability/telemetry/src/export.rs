@@ -4,6 +4,8 @@
 //! choose for all as soon as one crate of the tree enabled that feature, the first export panics and every later span is lost.
 
 use std::{
+    error::Error,
+    io,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -93,14 +95,16 @@ pub(crate) struct Wire {
     client: Client,
     endpoint: String,
     rejected: AtomicU64,
-    /// Index into [`REASONS`] of the last failure.
+    /// Index into [`REASONS`] of what went wrong with the last request of the export.
     reason: AtomicU64,
 }
 
-const REASONS: [&str; 5] = ["unreachable", "timeout", "refused", "overloaded", "server_error"];
+/// `not_sent` stands while there was no request: the exporter gave up before it.
+const REASONS: [&str; 6] =
+    ["not_sent", "unreachable", "timeout", "refused", "overloaded", "server_error"];
 
 impl Wire {
-    fn new(client: &Client, to: &Export, signal: &str) -> Wire {
+    pub(crate) fn new(client: &Client, to: &Export, signal: &str) -> Wire {
         let endpoint = format!("{}/v1/{signal}", to.endpoint.trim_end_matches('/'));
         let (rejected, reason) = (AtomicU64::new(0), AtomicU64::new(0));
         Wire { client: client.clone(), endpoint, rejected, reason }
@@ -110,19 +114,21 @@ impl Wire {
         &self.endpoint
     }
 
+    /// As if the receiver had refused `items` in an answer of success.
+    #[cfg(test)]
+    pub(crate) fn rejects(&self, items: u64) {
+        self.rejected.store(items, Relaxed);
+    }
+
     /// Of the last export: the items refused in a success, the reason of a failure.
     pub(crate) fn take_outcome(&self) -> (u64, &'static str) {
-        let reason = REASONS.get(self.reason.load(Relaxed) as usize).unwrap_or(&REASONS[0]);
+        let reason = REASONS.get(self.reason.swap(0, Relaxed) as usize).unwrap_or(&REASONS[0]);
         (self.rejected.swap(0, Relaxed), reason)
     }
 
     fn note(&self, outcome: &Result<Response<Bytes>, HttpError>) {
         let reason = match outcome {
-            Err(error) => {
-                let timed_out =
-                    error.downcast_ref::<reqwest::Error>().is_some_and(|e| e.is_timeout());
-                usize::from(timed_out)
-            }
+            Err(error) => 1 + u64::from(timed_out(&**error)),
             Ok(answer) => match answer.status().as_u16() {
                 200..=299 => {
                     // Responses for logs and traces have the same layout.
@@ -133,12 +139,24 @@ impl Wire {
                     self.rejected.store(rejected.try_into().unwrap_or(0), Relaxed);
                     return;
                 }
-                429 | 503 => 3,
-                500.. => 4,
-                _ => 2,
+                429 | 503 => 4,
+                500.. => 5,
+                _ => 3,
             },
         };
-        self.reason.store(reason as u64, Relaxed);
+        self.reason.store(reason, Relaxed);
+    }
+}
+
+/// Whether the time was over, be it before the answer or in the middle of its body, whose errors reqwest hides in one of `io`.
+fn timed_out(error: &(dyn Error + 'static)) -> bool {
+    if let Some(error) = error.downcast_ref::<reqwest::Error>() {
+        return error.is_timeout();
+    }
+    match error.downcast_ref::<io::Error>() {
+        Some(error) if error.kind() == io::ErrorKind::TimedOut => true,
+        Some(error) => error.get_ref().is_some_and(|inner| timed_out(inner)),
+        None => error.source().is_some_and(timed_out),
     }
 }
 
@@ -151,5 +169,59 @@ impl HttpClient for WireClient {
         let outcome = self.0.client.send_bytes(request).await;
         self.0.note(&outcome);
         outcome
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{io::Read, io::Write, net::TcpListener};
+
+    use super::*;
+
+    #[test]
+    fn each_failure_has_its_own_reason() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let to = Export {
+            endpoint: format!("http://{}", listener.local_addr().unwrap()),
+            timeout: Duration::from_secs(1),
+            delay: Duration::from_secs(1),
+            trace_queue: 1,
+            log_queue: 1,
+        };
+        let client = http_client(&to).unwrap();
+        let wire = Wire::new(&client, &to, "traces");
+        // An answer that stops in the middle, then one of an error, then nobody.
+        let answers =
+            ["200 OK\r\nContent-Length: 9\r\n\r\n", "503 Busy\r\nContent-Length: 0\r\n\r\n"];
+        let server = std::thread::spawn(move || {
+            let kept = answers.map(|answer| {
+                let mut stream = listener.accept().unwrap().0;
+                let _ = stream.read(&mut [0; 4096]).unwrap();
+                write!(stream, "HTTP/1.1 {answer}").unwrap();
+                stream
+            });
+            drop(listener);
+            kept
+        });
+        let send = || {
+            let request = reqwest::blocking::Request::new(
+                http::Method::POST,
+                wire.endpoint().parse().unwrap(),
+            );
+            let outcome =
+                client.execute(request).map_err(HttpError::from).and_then(|mut answer| {
+                    let status = answer.status();
+                    let mut body = Vec::new();
+                    answer.read_to_end(&mut body)?;
+                    Ok(http::Response::builder().status(status).body(Bytes::from(body))?)
+                });
+            wire.note(&outcome);
+            wire.take_outcome().1
+        };
+        assert_eq!(send(), "timeout");
+        assert_eq!(send(), "overloaded");
+        drop(server.join().unwrap());
+        assert_eq!(send(), "unreachable");
+        assert_eq!(wire.take_outcome().1, "not_sent", "of an export without a request");
     }
 }

@@ -139,8 +139,8 @@ pub(crate) struct Signals {
 }
 
 const DROP_REASONS: [&str; 1] = ["queue_full"];
-const FAIL_REASONS: [&str; 6] =
-    ["unreachable", "timeout", "refused", "overloaded", "server_error", "rejected"];
+const FAIL_REASONS: [&str; 7] =
+    ["not_sent", "unreachable", "timeout", "refused", "overloaded", "server_error", "rejected"];
 
 /// One kind of loss of one signal.
 pub(crate) struct ByReason {

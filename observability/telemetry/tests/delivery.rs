@@ -284,6 +284,7 @@ fn with_the_collector_refused_every_span_is_counted_as_failed() {
     (0..100).for_each(|_| statement(&telemetry));
     let failed = "telemetry_failed_items_total{signal=\"traces\",reason=\"unreachable\"}";
     until(&telemetry, failed, 100.0);
+    until(&telemetry, "telemetry_queue_items{signal=\"traces\"}", 0.0);
     assert_balanced(&telemetry);
     telemetry.shutdown(Duration::from_secs(2));
     assert_balanced(&telemetry);
