@@ -30,6 +30,11 @@ pub(crate) fn recorder() -> (&'static PrometheusRecorder, PrometheusHandle) {
         .expect("the bounds are constants and not empty");
     let recorder = builder.build_recorder();
     let handle = recorder.handle();
+    metrics::with_local_recorder(&recorder, || {
+        for (name, unit, help) in schema::HELP {
+            metrics::describe_gauge!(name, unit, help);
+        }
+    });
     (Box::leak(Box::new(recorder)), handle)
 }
 
@@ -218,7 +223,9 @@ pub(crate) fn render(
 ) -> (&'static str, String) {
     let mut own = String::new();
     text::encode_registry(&mut own, &measures.registry).expect("writing to a string succeeds");
-    let recorded = recorded.render();
+    // `metrics` has whole counters only, so that the seconds are a gauge there.
+    let cpu = "# TYPE process_cpu_seconds_total ";
+    let recorded = recorded.render().replace(&format!("{cpu}gauge"), &format!("{cpu}counter"));
     if accept.is_some_and(|accept| accept.contains("application/openmetrics-text")) {
         let mut text = own;
         to_openmetrics(&recorded, &mut text);

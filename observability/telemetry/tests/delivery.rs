@@ -332,3 +332,30 @@ fn what_the_receiver_refuses_in_a_success_is_not_counted_as_exported() {
     assert!(metric(&telemetry, rejected) >= 1.0);
     assert_balanced(&telemetry);
 }
+
+#[test]
+fn what_is_measured_is_described_and_seconds_have_fractions() {
+    let telemetry = start("orders", "http://127.0.0.1:1");
+    let runtime = telemetry.runtime(1).unwrap();
+    runtime.spawn(telemetry.clone().upkeep());
+    until(&telemetry, "telemetry_stdout_dropped_lines", 0.0);
+    let begun = Instant::now();
+    while !telemetry.render(None).1.contains("tokio_runtime_workers ") {
+        assert!(begun.elapsed() < Duration::from_secs(10));
+    }
+    for accept in [None, Some("application/openmetrics-text")] {
+        let (_, text) = telemetry.render(accept);
+        for line in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
+            let name = line.split(' ').next().unwrap();
+            assert!(text.contains(&format!("# HELP {name} ")), "{name} has no help in:\n{text}");
+        }
+        let cpu =
+            if accept.is_some() { "process_cpu_seconds" } else { "process_cpu_seconds_total" };
+        assert!(text.contains(&format!("# TYPE {cpu} counter\n")), "{text}");
+    }
+    // Whole seconds would never be between two of them.
+    while metric(&telemetry, "process_cpu_seconds_total").fract() == 0.0 {
+        assert!(begun.elapsed() < Duration::from_secs(10));
+    }
+    runtime.shutdown_background();
+}
