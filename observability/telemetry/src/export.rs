@@ -13,6 +13,7 @@ use std::{
     time::Duration,
 };
 
+use http::header::{CONTENT_TYPE, USER_AGENT};
 use opentelemetry_http::{Bytes, HttpClient, HttpError, Request, Response};
 use opentelemetry_otlp::{
     ExporterBuildError, LogExporter, SpanExporter, WithExportConfig, WithHttpConfig,
@@ -165,7 +166,13 @@ struct WireClient(Arc<Wire>);
 
 #[async_trait::async_trait]
 impl HttpClient for WireClient {
-    async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
+    async fn send_bytes(&self, mut request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
+        // The builder adds what OTEL_EXPORTER_OTLP_HEADERS and its like say: they would be read behind the settings' back.
+        let all = std::mem::take(request.headers_mut());
+        for name in [CONTENT_TYPE, USER_AGENT] {
+            let value = all.get(&name).cloned();
+            request.headers_mut().extend(value.map(|value| (name, value)));
+        }
         let outcome = self.0.client.send_bytes(request).await;
         self.0.note(&outcome);
         outcome
@@ -174,54 +181,55 @@ impl HttpClient for WireClient {
 
 #[cfg(test)]
 mod tests {
-    use std::{io::Read, io::Write, net::TcpListener};
+    use std::{
+        io::{Read, Write},
+        net::TcpListener,
+        pin::pin,
+        task::{Context, Poll, Waker},
+    };
 
     use super::*;
 
+    fn wire(endpoint: String) -> WireClient {
+        let (timeout, delay) = (Duration::from_secs(1), Duration::from_secs(1));
+        let to = Export { endpoint, timeout, delay, trace_queue: 1, log_queue: 1 };
+        WireClient(Arc::new(Wire::new(&http_client(&to).unwrap(), &to, "traces")))
+    }
+
+    /// One request, which blocks as it does on an exporter's thread; the reason of its failure.
+    fn send(client: &WireClient) -> &'static str {
+        let request = Request::post(client.0.endpoint())
+            .header(CONTENT_TYPE, "application/x-protobuf")
+            .header("authorization", "of the environment")
+            .body(Bytes::new())
+            .unwrap();
+        let sent = pin!(client.send_bytes(request)).poll(&mut Context::from_waker(Waker::noop()));
+        assert!(matches!(sent, Poll::Ready(_)));
+        client.0.take_outcome().1
+    }
+
     #[test]
-    fn each_failure_has_its_own_reason() {
+    fn each_failure_has_its_own_reason_and_no_request_has_headers_of_the_environment() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let to = Export {
-            endpoint: format!("http://{}", listener.local_addr().unwrap()),
-            timeout: Duration::from_secs(1),
-            delay: Duration::from_secs(1),
-            trace_queue: 1,
-            log_queue: 1,
-        };
-        let client = http_client(&to).unwrap();
-        let wire = Wire::new(&client, &to, "traces");
+        let client = wire(format!("http://{}", listener.local_addr().unwrap()));
         // An answer that stops in the middle, then one of an error, then nobody.
-        let answers =
-            ["200 OK\r\nContent-Length: 9\r\n\r\n", "503 Busy\r\nContent-Length: 0\r\n\r\n"];
+        let answers = ["200 OK\r\nContent-Length: 9", "503 Busy\r\nContent-Length: 0"];
         let server = std::thread::spawn(move || {
-            let kept = answers.map(|answer| {
+            answers.map(|answer| {
                 let mut stream = listener.accept().unwrap().0;
-                let _ = stream.read(&mut [0; 4096]).unwrap();
-                write!(stream, "HTTP/1.1 {answer}").unwrap();
-                stream
-            });
-            drop(listener);
-            kept
+                let mut head = [0; 4096];
+                let size = stream.read(&mut head).unwrap();
+                write!(stream, "HTTP/1.1 {answer}\r\n\r\n").unwrap();
+                (String::from_utf8_lossy(&head[..size]).to_ascii_lowercase(), stream)
+            })
         });
-        let send = || {
-            let request = reqwest::blocking::Request::new(
-                http::Method::POST,
-                wire.endpoint().parse().unwrap(),
-            );
-            let outcome =
-                client.execute(request).map_err(HttpError::from).and_then(|mut answer| {
-                    let status = answer.status();
-                    let mut body = Vec::new();
-                    answer.read_to_end(&mut body)?;
-                    Ok(http::Response::builder().status(status).body(Bytes::from(body))?)
-                });
-            wire.note(&outcome);
-            wire.take_outcome().1
-        };
-        assert_eq!(send(), "timeout");
-        assert_eq!(send(), "overloaded");
-        drop(server.join().unwrap());
-        assert_eq!(send(), "unreachable");
-        assert_eq!(wire.take_outcome().1, "not_sent", "of an export without a request");
+        assert_eq!(send(&client), "timeout");
+        assert_eq!(send(&client), "overloaded");
+        for (head, _) in server.join().unwrap() {
+            assert!(head.contains("content-type: application/x-protobuf"), "{head}");
+            assert!(!head.contains("authorization"), "{head}");
+        }
+        assert_eq!(send(&client), "unreachable");
+        assert_eq!(client.0.take_outcome().1, "not_sent", "of an export without a request");
     }
 }

@@ -94,7 +94,6 @@ from_str! {
     bool => "is neither true nor false", "true or false";
     u64 => "is not a whole number from 0 on", "a whole number from 0 on";
     NonZeroUsize => "is not a whole number from 1 on", "a whole number from 1 on";
-    f64 => "is not a number", "a number such as 0.25";
 }
 
 /// A number of bytes: `64MiB`, `32 KiB`, `1GiB` or plain `4096`.
