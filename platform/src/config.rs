@@ -84,7 +84,7 @@ impl fmt::Display for Source {
 pub struct Effective {
     /// The setting.
     pub setting: Setting,
-    /// The value as it was written; `None` where nothing was set and there is no default.
+    /// The value as it was written, but for what can be a secret; `None` where nothing was set and there is no default.
     pub value: Option<String>,
     /// Where it came from.
     pub source: Source,
@@ -163,9 +163,12 @@ impl Reader {
             (Some((value, source)), _) => (Some(value), source),
             (None, default) => (default.map(str::to_owned), Source::Default),
         };
-        self.effective.push(Effective { setting: *setting, value: value.clone(), source });
+        let shown = value.as_deref().map(T::shown);
+        self.effective.push(Effective { setting: *setting, value: shown, source });
         let parsed = match &value {
-            Some(value) => T::parse(value).map_err(|wrong| format!("{value:?} {wrong}")),
+            Some(value) => {
+                T::parse(value).map_err(|wrong| format!("{:?} {wrong}", T::shown(value)))
+            }
             None => T::absent().ok_or_else(|| "is not set".to_owned()),
         };
         match parsed {
@@ -312,6 +315,16 @@ mod tests {
         ] {
             assert!(told.contains(part), "{part} is missing in: {told}");
         }
+    }
+
+    #[test]
+    fn a_password_in_an_address_is_neither_told_nor_shown() {
+        let mut reader = Reader::from_pairs(&[("TEST_OTHER", "http://ada:s3cret@x/?key=s3cret")]);
+        assert!(Config::read(&mut reader).is_none());
+        let shown = format!("{:?}", reader.effective());
+        let told = reader.finish().unwrap_err().to_string();
+        assert!(told.contains("http://***@x/?***") && shown.contains("http://***@x/?***"));
+        assert!(!told.contains("s3cret") && !shown.contains("s3cret"), "{told} {shown}");
     }
 
     #[test]

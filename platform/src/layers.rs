@@ -45,7 +45,7 @@ use crate::{
 /// A router with its layers.
 pub(crate) type App = NormalizePath<Router>;
 
-/// Bytes of a request's path and query. Longer ones would end up in spans and logs.
+/// Bytes of a request's path and query: far more than any route needs. The span, which begins before this is looked at, has its own limit.
 const MAX_URI: usize = 8 << 10;
 
 /// Answers from this size on are compressed; for less, the work is more than the gain.

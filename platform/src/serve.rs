@@ -9,6 +9,7 @@ mod socket;
 
 use std::{
     io,
+    net::SocketAddr,
     pin::pin,
     sync::{Arc, atomic::Ordering},
     time::Duration,
@@ -26,13 +27,13 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tower::Service;
 
-use crate::{layers::App, meter};
+use crate::{layers::App, meter, service::PeerAddress};
 use cut::Cut;
 use socket::{Activity, Socket};
 
 /// How long an idle HTTP/1 connection is kept for its next request.
 ///
-/// Clients have to give up idle connections sooner (`pool_idle_timeout`; ours do after 4 s), or they will send a request into a
+/// Clients have to give up idle connections sooner (`pool_idle_timeout`; ours do after half of it), or they will send a request into a
 /// connection that is just being closed, and cannot know whether it was executed.
 pub const KEEP_ALIVE: Duration = Duration::from_secs(5);
 
@@ -64,7 +65,8 @@ pub struct ServerConfig {
     pub head: Duration,
     /// How long a client may take nothing of an answer.
     pub write_stall: Duration,
-    /// How long an HTTP/2 connection is kept without a new request. It is asked to end then, and cut after another `write_stall`.
+    /// How long an HTTP/2 connection is kept without a new request; for its first one it has `first_bytes` and `head`, as with HTTP/1.
+    /// It is asked to end then, and cut after another `write_stall`.
     pub http2_idle: Duration,
     /// How long the service still accepts connections after it said that it is not ready any more.
     pub notice: Duration,
@@ -138,9 +140,9 @@ impl Acceptor {
                 () = self.closing.cancelled() => break,
                 Some(ended) = self.connections.join_next() => self.ended(ended),
                 accepted = listener.accept() => match accepted {
-                    Ok((stream, _)) => {
+                    Ok((stream, peer)) => {
                         failing = false;
-                        self.accepted(stream);
+                        self.accepted(stream, peer);
                     }
                     Err(error) if client_has_gone(&error) => {}
                     Err(error) => {
@@ -158,7 +160,7 @@ impl Acceptor {
         self
     }
 
-    fn accepted(&mut self, stream: TcpStream) {
+    fn accepted(&mut self, stream: TcpStream, peer: SocketAddr) {
         if self.connections.len() >= self.config.max_connections {
             meter::connection_refused(self.role);
             return; // dropped, and so closed
@@ -168,6 +170,7 @@ impl Acceptor {
         let connection = serve_connection(
             self.role,
             stream,
+            PeerAddress(SocketAddr::new(peer.ip().to_canonical(), peer.port())),
             self.app.clone(),
             self.config.clone(),
             self.closing.clone(),
@@ -209,6 +212,7 @@ impl Acceptor {
 async fn serve_connection(
     role: &'static str,
     stream: TcpStream,
+    peer: PeerAddress,
     app: App,
     config: ServerConfig,
     closing: CancellationToken,
@@ -218,12 +222,15 @@ async fn serve_connection(
     let counted = activity.clone();
     let service = hyper::service::service_fn(move |request: http::Request<_>| {
         counted.requests.fetch_add(1, Ordering::Relaxed);
-        app.clone().call(request.map(Body::new)) // a router is always ready
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(peer);
+        app.clone().call(request) // a router is always ready
     });
     let builder = protocol(&config);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(socket), service));
 
-    let mut idle = pin!(tokio::time::sleep(config.http2_idle));
+    let mut idle =
+        pin!(tokio::time::sleep(config.http2_idle.min(config.first_bytes + config.head)));
     let (mut closed, mut expired, mut requests) = (false, false, 0);
     let ended = loop {
         tokio::select! { // only `connection` holds anything that could be lost, and it lives outside

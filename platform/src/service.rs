@@ -1,16 +1,20 @@
 //! A service from its start to its end.
 
-use std::{net::TcpListener, time::Duration};
+use std::{
+    net::{SocketAddr, TcpListener},
+    time::Duration,
+};
 
 use anyhow::Context;
 use axum::{Router, extract::MatchedPath};
 use futures_util::future::join_all;
 use telemetry::Telemetry;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 pub use crate::serve::{KEEP_ALIVE, ServerConfig};
 use crate::{
-    health::{self, Health},
+    health::{self, Health, Latch},
     layers::{self, App},
     meter,
     serve::Server,
@@ -42,6 +46,11 @@ pub struct Endpoint {
     /// The limits of its requests.
     pub policy: Policy,
 }
+
+/// Who has the other end of a request's connection: an extension of every request. An IPv4 address is one, also where the socket
+/// speaks IPv6. Behind a proxy it is the proxy's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeerAddress(pub SocketAddr);
 
 /// The limits of the requests of one [`Endpoint`].
 #[derive(Clone, Debug)]
@@ -111,7 +120,53 @@ impl Policy {
     }
 }
 
-/// Serves `endpoints`, and health and metrics on `internal`, until `parts.stopping` is cancelled; then stops in order.
+/// Health and metrics of a service, which are served before the service can do anything else: a migration may take minutes, and whoever
+/// runs the service wants to know meanwhile that it lives and what it awaits.
+#[must_use = "nothing but health and metrics is served before `run`"]
+pub struct Internal {
+    parts: Parts,
+    config: ServerConfig,
+    server: Server,
+    upkeep: JoinHandle<()>,
+    /// The service is not ready before its endpoints are served.
+    latch: Latch,
+}
+
+impl Internal {
+    /// Serves them on `listener` from now on. To be called on a thread of the service's runtime.
+    ///
+    /// # Errors
+    /// When the socket cannot be used.
+    pub fn serve(
+        parts: Parts,
+        listener: TcpListener,
+        config: &ServerConfig,
+    ) -> anyhow::Result<Internal> {
+        let latch = parts.health.latch("endpoints");
+        let (router, policy) = (health::router(&parts), Policy::default());
+        let endpoint = Endpoint { role: "internal", listener, router, policy };
+        let server = Prepared::new(endpoint, &parts, false)?.serve(config);
+        let upkeep = tokio::spawn(parts.telemetry.clone().upkeep());
+        Ok(Internal { parts, config: config.clone(), server, upkeep, latch })
+    }
+
+    /// What [`run`] does, with health and metrics served already.
+    ///
+    /// # Errors
+    /// When a socket cannot be used; then none is.
+    pub async fn run(self, endpoints: Vec<Endpoint>) -> anyhow::Result<()> {
+        let outcome = until_stopped(&self.parts, endpoints, &self.config, self.latch).await;
+        self.server.stop(INTERNAL_DRAIN).await;
+        self.upkeep.abort();
+        if outcome.is_ok() {
+            tracing::info!("stopped");
+        }
+        outcome
+    }
+}
+
+/// Serves `endpoints`, and health and metrics on `internal`, until `parts.stopping` is cancelled; then stops in order. A service that
+/// has to prepare itself for a while begins with [`Internal::serve`] instead.
 ///
 /// The order: not ready any more, and [`ServerConfig::notice`] for everybody to notice; no new connections; requests in flight end, for
 /// [`ServerConfig::drain`] at most; the internal port last. What works in the background watches `parts.stopping` itself. Telemetry
@@ -125,30 +180,27 @@ pub async fn run(
     endpoints: Vec<Endpoint>,
     server: &ServerConfig,
 ) -> anyhow::Result<()> {
-    let internal = Endpoint {
-        role: "internal",
-        listener: internal,
-        router: health::router(&parts),
-        policy: Policy::default(),
-    };
-    let internal = Prepared::new(internal, &parts, false)?;
+    Internal::serve(parts, internal, server)?.run(endpoints).await
+}
+
+async fn until_stopped(
+    parts: &Parts,
+    endpoints: Vec<Endpoint>,
+    config: &ServerConfig,
+    latch: Latch,
+) -> anyhow::Result<()> {
     let endpoints = endpoints
         .into_iter()
-        .map(|endpoint| Prepared::new(endpoint, &parts, true))
+        .map(|endpoint| Prepared::new(endpoint, parts, true))
         .collect::<anyhow::Result<Vec<_>>>()?;
-
-    let upkeep = tokio::spawn(parts.telemetry.clone().upkeep());
-    let internal = internal.serve(server);
-    let servers: Vec<Server> = endpoints.into_iter().map(|it| it.serve(server)).collect();
+    let servers: Vec<Server> = endpoints.into_iter().map(|it| it.serve(config)).collect();
+    drop(latch);
 
     parts.stopping.cancelled().await;
     tracing::info!("stopping");
     parts.health.stop_ready();
-    tokio::time::sleep(server.notice).await;
-    join_all(servers.into_iter().map(|it| it.stop(server.drain))).await;
-    internal.stop(INTERNAL_DRAIN).await;
-    upkeep.abort();
-    tracing::info!("stopped");
+    tokio::time::sleep(config.notice).await;
+    join_all(servers.into_iter().map(|it| it.stop(config.drain))).await;
     Ok(())
 }
 

@@ -327,7 +327,7 @@ impl Process {
         format!("{}\n{}", stdout.join("\n"), stderr.join("\n"))
     }
 
-    fn address(&self, service: &str, role: &str) -> String {
+    pub(crate) fn address(&self, service: &str, role: &str) -> String {
         self.find(service, role).unwrap_or_else(|| panic!("{service} {role}:\n{}", self.output()))
     }
 

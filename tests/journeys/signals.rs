@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use reqwest::Method;
 use serde_json::json;
 
-use crate::harness::{App, Reply, Shape, eventually, in_both_shapes};
+use crate::harness::{App, Process, Reply, Shape, eventually, in_both_shapes};
 
 #[test]
 fn a_request_is_one_trace_through_three_services_with_its_lines_and_its_exemplar() {
@@ -221,4 +221,30 @@ fn no_secret_is_in_any_signal() {
         let found = everything.lines().find(|line| line.contains(secret));
         assert_eq!(found, None, "{secret}");
     }
+}
+
+#[test]
+fn a_service_that_has_its_process_to_itself_is_called_as_its_setting_says() {
+    let name = ("OTEL_SERVICE_NAME", "songs");
+    let app = App::start_with(Shape::One, &[name]);
+    let endpoint = app.url("sidecar", "otlp-http");
+    let settings = [name, ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str())];
+    let directory = tempfile::tempdir().unwrap();
+    let catalog = Process::start(&["serve", "catalog"], directory.path(), &settings);
+    let reply = app.open(&format!("http://{}/musics", catalog.address("catalog", "api")));
+    app.trace_is(reply.trace_id(), &["songs: GET /musics"]);
+    let services = |process: &Process| -> BTreeSet<String> {
+        process.logs().iter().map(|line| line["service"].as_str().unwrap().to_owned()).collect()
+    };
+    eventually("its line is written", || {
+        if catalog.logs().is_empty() { Err("no line") } else { Ok(()) }
+    });
+    assert_eq!(services(&catalog), ["songs".to_owned()].into());
+    // Several services in one process keep their own names.
+    app.someone("ada");
+    eventually("the services of one process write lines", || {
+        let services = services(&app.processes[0]);
+        let own = services.contains("gateway") && !services.contains("songs");
+        if own { Ok(()) } else { Err(format!("{services:?}")) }
+    });
 }

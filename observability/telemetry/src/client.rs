@@ -12,7 +12,7 @@ use reqwest::Url;
 
 use crate::{
     Telemetry,
-    metrics::{ClientLabels, known_method, status_error},
+    metrics::{CANCELLED, ClientLabels, known_method, status_error},
 };
 
 /// The span of one attempt of a call. Dropped without [`ClientSpan::end`], it is booked as cancelled.
@@ -56,7 +56,7 @@ impl Telemetry {
             server_address: address.to_owned(),
             server_port: port,
             http_response_status_code: None,
-            error_type: Cow::Borrowed("cancelled"),
+            error_type: CANCELLED.into(),
         };
         ClientSpan {
             telemetry: self.clone(),
@@ -66,11 +66,12 @@ impl Telemetry {
         }
     }
 
-    /// Whether a span under `parent` would be recorded, as far as one can tell beforehand: then its attributes are worth making.
+    /// Whether a span under `parent` may be recorded, as far as one can tell beforehand: then its attributes are worth making.
     pub(crate) fn records(&self, parent: &Context) -> bool {
         let span = parent.span();
         let parent = span.span_context();
-        self.inner.recording && (!parent.is_valid() || parent.is_sampled())
+        self.inner.recording
+            && (!self.inner.parent_decides || !parent.is_valid() || parent.is_sampled())
     }
 }
 
@@ -102,7 +103,9 @@ impl ClientSpan {
             }
             if !error.is_empty() {
                 span.set_attribute(KeyValue::new("error.type", error.clone()));
-                span.set_status(Status::error(""));
+                if error != CANCELLED {
+                    span.set_status(Status::error(""));
+                }
             }
         }
         span.end();
@@ -115,6 +118,6 @@ impl ClientSpan {
 
 impl Drop for ClientSpan {
     fn drop(&mut self) {
-        self.finish(None, "cancelled".into());
+        self.finish(None, CANCELLED.into());
     }
 }

@@ -7,7 +7,7 @@ use opentelemetry::{
 };
 use opentelemetry_sdk::trace::Span;
 
-use crate::{Telemetry, schema};
+use crate::{Telemetry, metrics::CANCELLED, schema};
 
 /// What is known of a statement before it runs.
 #[derive(Clone, Copy, Debug)]
@@ -75,7 +75,9 @@ impl DbSpan {
         ];
         if let Some(error) = error {
             self.span.set_attribute(KeyValue::new("error.type", error.to_owned()));
-            self.span.set_status(Status::error(""));
+            if error != CANCELLED {
+                self.span.set_status(Status::error(""));
+            }
             labels.push(metrics::Label::new("error_type", error.to_owned()));
         }
         self.span.end();
@@ -85,6 +87,6 @@ impl DbSpan {
 
 impl Drop for DbSpan {
     fn drop(&mut self) {
-        self.finish(Some("cancelled"));
+        self.finish(Some(CANCELLED));
     }
 }

@@ -1,4 +1,4 @@
-//! The books of one signal: `enqueued = exported + dropped + failed + in queue`.
+//! The books of one signal: `enqueued = exported + dropped + failed + in queue`, whenever nothing is just on its way from one to the other.
 //!
 //! The SDK's batch processors drop silently when their queue is full and say nothing of what an exporter lost. So a gate stands in
 //! front of them that lets in no more than they hold (their own queue is never full), and a wrapper around the exporter settles
@@ -33,7 +33,7 @@ pub(crate) struct Ledger {
     in_queue: Gauge,
     dropped: ByReason,
     failed: ByReason,
-    lost_since_warning: AtomicU64,
+    lost_since_delivery: AtomicU64,
     /// Writes to stdout only: a line about the exporters must not go through them.
     status: Dispatch,
 }
@@ -61,7 +61,7 @@ impl Ledger {
             in_queue: signals.in_queue(signal),
             dropped: signals.dropped(signal),
             failed: signals.failed(signal),
-            lost_since_warning: AtomicU64::new(0),
+            lost_since_delivery: AtomicU64::new(0),
             status,
         }
     }
@@ -72,6 +72,7 @@ impl Ledger {
         if self.in_queue.inc() >= self.capacity {
             self.in_queue.dec();
             self.dropped.reason("queue_full").inc();
+            self.lost_since_delivery.fetch_add(1, Relaxed);
             return false;
         }
         true
@@ -81,26 +82,25 @@ impl Ledger {
     fn settle(&self, items: usize, result: &OTelSdkResult, wire: &Wire) {
         let items = items as u64;
         let (rejected, reason) = wire.take_outcome();
-        match result {
-            Ok(()) => {
-                let rejected = rejected.min(items);
-                self.exported.inc_by(items - rejected);
-                if rejected > 0 {
-                    self.failed.reason("rejected").inc_by(rejected);
-                }
-                self.recovered();
-            }
-            Err(_) => {
-                self.failed.reason(reason).inc_by(items);
-                self.failing(items, reason, wire.endpoint());
-            }
+        let (lost, reason) = match result {
+            Ok(()) => (rejected.min(items), "rejected"),
+            Err(_) => (items, reason),
+        };
+        self.exported.inc_by(items - lost);
+        if lost > 0 {
+            self.failed.reason(reason).inc_by(lost);
+            self.lost_since_delivery.fetch_add(lost, Relaxed);
         }
-        self.in_queue.dec_by(items as i64); // last: an item is never in two terms' absence
+        // After the counters: an item is never in none of the terms. Before the lines, which take their time.
+        self.in_queue.dec_by(items as i64);
+        match result {
+            Ok(()) => self.delivered(),
+            Err(_) => self.failing(reason, wire.endpoint()),
+        }
     }
 
     /// One line when exporting begins to fail, one when it is well again: an operator wants no more.
-    fn failing(&self, items: u64, reason: &'static str, endpoint: &str) {
-        self.lost_since_warning.fetch_add(items, Relaxed);
+    fn failing(&self, reason: &'static str, endpoint: &str) {
         if !self.failing.swap(true, Relaxed) {
             let signal = self.signal;
             with_default(&self.status, || {
@@ -108,15 +108,16 @@ impl Ledger {
                     signal,
                     reason,
                     endpoint,
-                    "cannot deliver {signal} to {endpoint} ({reason}); losses are counted in telemetry_failed_items_total"
+                    "cannot deliver {signal} to {endpoint} ({reason}); losses are counted in telemetry_failed_items_total and telemetry_dropped_items_total"
                 );
             });
         }
     }
 
-    fn recovered(&self) {
+    fn delivered(&self) {
+        let lost = self.lost_since_delivery.swap(0, Relaxed);
         if self.failing.swap(false, Relaxed) {
-            let (signal, lost) = (self.signal, self.lost_since_warning.swap(0, Relaxed));
+            let signal = self.signal;
             with_default(&self.status, || {
                 tracing::info!(
                     signal,
@@ -238,5 +239,65 @@ impl<E: LogExporter> LogExporter for Booked<E> {
 
     fn set_resource(&mut self, resource: &Resource) {
         self.inner.set_resource(resource);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fmt, sync::Mutex, time::Duration};
+
+    use opentelemetry_sdk::error::OTelSdkError;
+    use tracing::{Event, Subscriber, field::Field, field::Visit};
+    use tracing_subscriber::{Layer, layer::Context as LayerContext, layer::SubscriberExt};
+
+    use super::*;
+    use crate::{config::Export, export};
+
+    /// The text of each line.
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<String>>>);
+
+    impl<S: Subscriber> Layer<S> for Lines {
+        fn on_event(&self, event: &Event<'_>, _: LayerContext<'_, S>) {
+            event.record(&mut self.clone());
+        }
+    }
+
+    impl Visit for Lines {
+        fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+            if field.name() == "message" {
+                self.0.lock().unwrap().push(format!("{value:?}"));
+            }
+        }
+    }
+
+    #[test]
+    fn the_line_about_the_end_of_a_failure_counts_what_was_dropped_and_rejected_too() {
+        let lines = Lines::default();
+        let status = Dispatch::new(tracing_subscriber::registry().with(lines.clone()));
+        let ledger = Ledger::new("traces", 2, &Signals::default(), status);
+        let to = Export {
+            endpoint: "http://127.0.0.1:1".to_owned(),
+            timeout: Duration::from_secs(1),
+            delay: Duration::from_secs(1),
+            trace_queue: 2,
+            log_queue: 2,
+        };
+        let wire = Wire::new(&export::http_client(&to).unwrap(), &to, "traces");
+        let admit = |items| (0..items).filter(|_| ledger.admit()).count();
+        // A burst that was over before the failure began has nothing to do with it.
+        assert_eq!(admit(3), 2);
+        ledger.settle(2, &Ok(()), &wire);
+        assert_eq!(admit(5), 2);
+        ledger.settle(2, &Err(OTelSdkError::InternalFailure(String::new())), &wire);
+        assert_eq!(admit(2), 2);
+        wire.rejects(1);
+        ledger.settle(2, &Ok(()), &wire);
+        assert_eq!(
+            (ledger.dropped.total(), ledger.failed.total(), ledger.in_queue.get()),
+            (4, 3, 0)
+        );
+        let lines = lines.0.lock().unwrap();
+        assert_eq!(lines[1..], ["traces are delivered again; 6 were lost meanwhile"], "{lines:?}");
     }
 }

@@ -12,7 +12,7 @@
 //! The current span lives in OpenTelemetry's `Context`, so that a log line carries the ids of the span around it, whoever made it.
 //!
 //! Nothing here lets a request wait. What cannot be delivered is counted: `enqueued = exported + dropped + failed + in queue`
-//! holds for each signal at every moment (`ledger.rs`).
+//! holds for each signal whenever nothing is just on its way from one to the other (`ledger.rs`).
 
 mod client;
 mod config;
@@ -75,6 +75,8 @@ struct Inner {
     stdout: Stdout,
     /// Whether spans are recorded at all: there is a destination for them.
     recording: bool,
+    /// Whether the sampler leaves it to the parent.
+    parent_decides: bool,
 }
 
 impl std::fmt::Debug for Telemetry {
@@ -151,6 +153,7 @@ impl Telemetry {
             measures: Measures::new(signals),
             stdout: stdout.clone(),
             recording,
+            parent_decides: config.sampling.parent_based,
         };
         Telemetry { inner: Arc::new(inner) }
     }

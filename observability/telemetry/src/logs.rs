@@ -3,8 +3,12 @@
 use std::{
     fmt::{self, Write as _},
     fs::File,
-    io::{self, BufWriter, IsTerminal, Write as _},
+    io::{self, IsTerminal, Write},
     os::fd::AsFd,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
     time::SystemTime,
 };
 
@@ -30,11 +34,16 @@ use crate::config::Config;
 /// How many lines may wait for a reader of stdout; more are dropped and counted, so that no request waits for one.
 const WAITING_LINES: usize = 8192;
 
+/// How much is written at once.
+const BLOCK: usize = 64 << 10;
+
 /// The process's stdout, shared by the services in it.
 #[derive(Clone, Debug)]
 pub struct Stdout {
     writer: Option<NonBlocking>,
     dropped: Option<ErrorCounter>,
+    /// Lines that could not be written.
+    failed: Arc<AtomicUsize>,
     readable: bool,
 }
 
@@ -51,18 +60,19 @@ impl Stdout {
     pub fn start() -> io::Result<(Stdout, StdoutGuard)> {
         // Not `io::stdout()` itself: that writes each line by itself. The thread flushes whenever nothing waits.
         let stdout = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+        let failed = Arc::new(AtomicUsize::new(0));
         let (writer, guard) = NonBlockingBuilder::default()
             .buffered_lines_limit(WAITING_LINES)
             .lossy(true)
-            .finish(BufWriter::with_capacity(64 << 10, stdout));
+            .finish(Counted::new(stdout, failed.clone()));
         let dropped = Some(writer.error_counter());
         let readable = io::stdout().is_terminal();
-        Ok((Stdout { writer: Some(writer), dropped, readable }, StdoutGuard(guard)))
+        Ok((Stdout { writer: Some(writer), dropped, failed, readable }, StdoutGuard(guard)))
     }
 
     /// No output.
     pub fn none() -> Stdout {
-        Stdout { writer: None, dropped: None, readable: false }
+        Stdout { writer: None, dropped: None, failed: Arc::default(), readable: false }
     }
 
     /// A line that is not a log line, such as an announcement for other programs; in order with the log lines.
@@ -70,8 +80,10 @@ impl Stdout {
         self.write(format!("{text}\n").into_bytes());
     }
 
+    /// Lines that nobody read in time, or that could not be written.
     pub(crate) fn dropped(&self) -> usize {
-        self.dropped.as_ref().map_or(0, ErrorCounter::dropped_lines)
+        let waiting = self.dropped.as_ref().map_or(0, ErrorCounter::dropped_lines);
+        waiting + self.failed.load(Relaxed)
     }
 
     fn write(&self, line: Vec<u8>) {
@@ -79,6 +91,55 @@ impl Stdout {
             // It only hands the line to the writing thread; a full queue is counted there.
             let _ = writer.write_all(&line);
         }
+    }
+}
+
+/// Writes lines in blocks. A block that cannot be written (the reader has gone, the disk is full) is given up and its lines are counted:
+/// the thread that writes knows no other answer to an error, and `BufWriter` would keep them and refuse those that follow.
+struct Counted<W> {
+    inner: W,
+    waiting: Vec<u8>,
+    /// `waiting` begins in the middle of a line, the beginning of which was written.
+    torn: bool,
+    failed: Arc<AtomicUsize>,
+}
+
+impl<W: Write> Counted<W> {
+    fn new(inner: W, failed: Arc<AtomicUsize>) -> Counted<W> {
+        Counted { inner, waiting: Vec::with_capacity(BLOCK), torn: false, failed }
+    }
+}
+
+impl<W: Write> Write for Counted<W> {
+    fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
+        if self.waiting.len() + lines.len() > BLOCK {
+            self.flush()?;
+        }
+        self.waiting.extend_from_slice(lines);
+        Ok(lines.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let mut rest = self.waiting.as_slice();
+        while !rest.is_empty() {
+            match self.inner.write(rest) {
+                Ok(0) => break,
+                Ok(written) => {
+                    self.torn = rest[written - 1] != b'\n';
+                    rest = &rest[written..];
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => break,
+            }
+        }
+        // The end of a torn line stays for the next time, so that the line after it is whole.
+        let end = rest.iter().position(|byte| *byte == b'\n').map_or(rest.len(), |at| at + 1);
+        let (kept, lost) = rest.split_at(if self.torn { end } else { 0 });
+        self.failed.fetch_add(lost.iter().filter(|byte| **byte == b'\n').count(), Relaxed);
+        let kept = kept.to_vec();
+        self.waiting.clear();
+        self.waiting.extend(kept);
+        Ok(())
     }
 }
 
@@ -252,6 +313,47 @@ impl Visit for Fields {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Takes `room` bytes, and then no more.
+    struct Disk {
+        room: usize,
+        taken: Vec<u8>,
+    }
+
+    impl Write for Disk {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            if self.room == 0 {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            let taken = bytes.len().min(self.room);
+            self.room -= taken;
+            self.taken.extend_from_slice(&bytes[..taken]);
+            Ok(taken)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn lines_that_cannot_be_written_are_counted_and_the_next_ones_are_whole() {
+        let failed = Arc::new(AtomicUsize::new(0));
+        let disk = Disk { room: 5, taken: Vec::new() };
+        let mut out = Counted::new(disk, failed.clone());
+        out.write_all(b"one\ntwo\nthree\nfour\n").unwrap();
+        out.flush().unwrap();
+        assert_eq!(failed.load(Relaxed), 2, "the second line may still be completed");
+        for _ in 0..2 * BLOCK / 5 {
+            out.write_all(b"five\n").unwrap();
+        }
+        out.flush().unwrap();
+        assert_eq!(failed.load(Relaxed), 2 + 2 * BLOCK / 5);
+        out.inner.room = usize::MAX;
+        out.write_all(b"six\n").unwrap();
+        out.flush().unwrap();
+        assert_eq!(String::from_utf8(out.inner.taken).unwrap(), "one\ntwo\nsix\n");
+    }
 
     #[test]
     fn control_characters_cannot_forge_a_line() {

@@ -30,6 +30,11 @@ pub(crate) fn recorder() -> (&'static PrometheusRecorder, PrometheusHandle) {
         .expect("the bounds are constants and not empty");
     let recorder = builder.build_recorder();
     let handle = recorder.handle();
+    metrics::with_local_recorder(&recorder, || {
+        for (name, unit, help) in schema::HELP {
+            metrics::describe_gauge!(name, unit, help);
+        }
+    });
     (Box::leak(Box::new(recorder)), handle)
 }
 
@@ -139,8 +144,8 @@ pub(crate) struct Signals {
 }
 
 const DROP_REASONS: [&str; 1] = ["queue_full"];
-const FAIL_REASONS: [&str; 6] =
-    ["unreachable", "timeout", "refused", "overloaded", "server_error", "rejected"];
+const FAIL_REASONS: [&str; 7] =
+    ["not_sent", "unreachable", "timeout", "refused", "overloaded", "server_error", "rejected"];
 
 /// One kind of loss of one signal.
 pub(crate) struct ByReason {
@@ -218,7 +223,9 @@ pub(crate) fn render(
 ) -> (&'static str, String) {
     let mut own = String::new();
     text::encode_registry(&mut own, &measures.registry).expect("writing to a string succeeds");
-    let recorded = recorded.render();
+    // `metrics` has whole counters only, so that the seconds are a gauge there.
+    let cpu = "# TYPE process_cpu_seconds_total ";
+    let recorded = recorded.render().replace(&format!("{cpu}gauge"), &format!("{cpu}counter"));
     if accept.is_some_and(|accept| accept.contains("application/openmetrics-text")) {
         let mut text = own;
         to_openmetrics(&recorded, &mut text);
@@ -296,6 +303,9 @@ pub(crate) fn known_method(method: &http::Method) -> &'static str {
         _ => "_OTHER",
     }
 }
+
+/// `error.type` of what nobody waited for any more. It is no error of the span: the conventions have none for what was given up on purpose.
+pub(crate) const CANCELLED: &str = "cancelled";
 
 /// A status as the value of `error.type`.
 pub(crate) fn status_error(status: http::StatusCode) -> Cow<'static, str> {

@@ -11,7 +11,7 @@ use http::{HeaderValue, Request, Response, StatusCode, Version};
 use opentelemetry::{
     Context, KeyValue,
     propagation::TextMapPropagator,
-    trace::{Link, SpanContext, SpanKind, Status, TraceContextExt, Tracer},
+    trace::{Link, SpanContext, SpanKind, Status, TraceContextExt, TraceState, Tracer},
 };
 use opentelemetry_http::HeaderExtractor;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
@@ -20,7 +20,7 @@ use tower::{Layer, Service};
 
 use crate::{
     Telemetry,
-    metrics::{Route, ServerLabels, known_method, status_error},
+    metrics::{CANCELLED, Route, ServerLabels, known_method, status_error},
 };
 
 /// Put around a router by `Router::layer`: there the matched route is known.
@@ -30,9 +30,12 @@ pub struct ServerLayer {
     edge: bool,
 }
 
+/// Bytes that a span keeps of what the client has written: this layer sees requests that are refused for their length further in.
+const MAX_TEXT: usize = 1 << 10;
+
 impl ServerLayer {
     /// With `edge`, a `traceparent` from outside is no parent: the request starts a trace of its own that links to it. Else anybody could
-    /// decide what is sampled, or put spans into strangers' traces.
+    /// decide what is sampled, or put spans into strangers' traces. The link has the ids only, not the `tracestate`.
     pub fn new(telemetry: &Telemetry, edge: bool) -> ServerLayer {
         ServerLayer { telemetry: telemetry.clone(), edge }
     }
@@ -132,7 +135,7 @@ impl Exchange {
         let remote = remote(request);
         // An invalid parent must not be set at all: the samplers would take it for one that was not sampled.
         let (parent, link) = match remote {
-            Some(remote) if layer.edge => (Context::new(), Some(remote)),
+            Some(remote) if layer.edge => (Context::new(), Some(without_state(&remote))),
             Some(remote) => (Context::new().with_remote_span_context(remote), None),
             None => (Context::new(), None),
         };
@@ -176,7 +179,7 @@ impl Exchange {
     fn end(self, status: Option<StatusCode>) {
         let seconds = self.begun.elapsed().as_secs_f64();
         let error = match status {
-            None => "cancelled".into(),
+            None => CANCELLED.into(),
             Some(status) if status.is_server_error() => status_error(status),
             Some(_) => "".into(),
         };
@@ -194,7 +197,9 @@ impl Exchange {
                 }
                 if !error.is_empty() {
                     span.set_attribute(KeyValue::new("error.type", error.clone()));
-                    span.set_status(Status::error(""));
+                    if error != CANCELLED {
+                        span.set_status(Status::error(""));
+                    }
                 }
             }
             span.end();
@@ -222,11 +227,21 @@ fn remote<B>(request: &Request<B>) -> Option<SpanContext> {
     span.is_valid().then_some(span)
 }
 
+/// A stranger's `tracestate` is whatever the stranger likes.
+fn without_state(of: &SpanContext) -> SpanContext {
+    let state = TraceState::NONE;
+    SpanContext::new(of.trace_id(), of.span_id(), of.trace_flags(), of.is_remote(), state)
+}
+
+fn cut(text: &str) -> String {
+    text[..text.floor_char_boundary(MAX_TEXT)].to_owned()
+}
+
 /// The attributes that the semantic conventions name; not the client's address, which is a person's.
 fn attributes<B>(request: &Request<B>, method: &'static str, route: Option<&str>) -> Vec<KeyValue> {
     let mut attributes = Vec::with_capacity(8);
     attributes.push(KeyValue::new("http.request.method", method));
-    attributes.push(KeyValue::new("url.path", request.uri().path().to_owned()));
+    attributes.push(KeyValue::new("url.path", cut(request.uri().path())));
     attributes.push(KeyValue::new("url.scheme", "http"));
     if let Some(route) = route {
         attributes.push(KeyValue::new("http.route", route.to_owned()));
@@ -240,7 +255,7 @@ fn attributes<B>(request: &Request<B>, method: &'static str, route: Option<&str>
     let host = request.headers().get(http::header::HOST).and_then(|host| host.to_str().ok());
     let authority = host.and_then(|host| host.parse::<http::uri::Authority>().ok());
     if let Some(authority) = authority.as_ref().or_else(|| request.uri().authority()) {
-        attributes.push(KeyValue::new("server.address", authority.host().to_owned()));
+        attributes.push(KeyValue::new("server.address", cut(authority.host())));
         if let Some(port) = authority.port_u16() {
             attributes.push(KeyValue::new("server.port", i64::from(port)));
         }

@@ -10,7 +10,12 @@ use opentelemetry_sdk::{
 
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
-use crate::{Telemetry, config::Config, logs::Stdout, metrics::Signals};
+use crate::{
+    Telemetry,
+    config::{Config, Sampling},
+    logs::Stdout,
+    metrics::Signals,
+};
 
 /// The spans that ended so far.
 #[derive(Clone, Debug, Default)]
@@ -47,6 +52,7 @@ pub fn capture(service: &str) -> (Telemetry, Captured) {
         .with_span_processor(captured.clone())
         .build();
     let config = Config {
+        sampling: Sampling { parent_based: false, ratio: 1.0 },
         filter: Targets::new().with_default(LevelFilter::INFO),
         ..Config::silent(service)
     };

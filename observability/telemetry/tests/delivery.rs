@@ -9,11 +9,15 @@ use std::{
 
 use axum::{Router, body::Body, routing::get};
 use http::{Method, Request};
+use opentelemetry::trace::Status;
 use sink::{Answer, Sink};
 use telemetry::{Config, DbCall, Export, Sampling, ServerLayer, Stdout, Telemetry};
 use tower::ServiceExt;
 
 const QUEUE: usize = 600;
+
+const STATEMENT: DbCall<'_> =
+    DbCall { system: "sqlite", namespace: "test", summary: "SELECT x", text: "SELECT 1" };
 
 fn start(service: &str, endpoint: &str) -> Telemetry {
     let config = Config {
@@ -37,9 +41,7 @@ fn start(service: &str, endpoint: &str) -> Telemetry {
 }
 
 fn statement(telemetry: &Telemetry) {
-    let call =
-        DbCall { system: "sqlite", namespace: "test", summary: "SELECT x", text: "SELECT 1" };
-    telemetry.db_span(&call).end(None);
+    telemetry.db_span(&STATEMENT).end(None);
 }
 
 /// The value of a series, by the beginning of its line.
@@ -149,7 +151,34 @@ fn a_traceparent_from_outside_is_a_link_and_never_a_parent() {
 }
 
 #[test]
-fn a_cancelled_request_and_a_failed_one_are_errors_with_their_type() {
+fn what_a_stranger_writes_makes_no_large_spans() {
+    let (telemetry, captured) = telemetry::testing::capture("edge");
+    let runtime = telemetry.runtime(1).unwrap();
+    let app = Router::new().route("/", get(|| async {})).layer(ServerLayer::new(&telemetry, true));
+    // hyper takes 64 KiB of each; the state is as long as the propagator bears.
+    let state = (0..31).map(|at| format!("k{at}={}", "v".repeat(200))).collect::<Vec<_>>();
+    let request = Request::get(format!("/{}", "p".repeat(60 << 10)))
+        .header("host", format!("{}:80", "h".repeat(60 << 10)))
+        .header("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+        .header("tracestate", state.join(","))
+        .body(Body::empty())
+        .unwrap();
+    runtime.block_on(runtime.spawn(app.oneshot(request))).unwrap().unwrap();
+    let spans = captured.take();
+    let text = |key: &str| {
+        let found = spans[0].attributes.iter().find(|it| it.key.as_str() == key);
+        found.unwrap_or_else(|| panic!("no {key}")).value.as_str().into_owned()
+    };
+    assert_eq!(text("url.path").len(), 1 << 10);
+    assert_eq!(text("server.address"), "h".repeat(1 << 10));
+    let link = &spans[0].links[0].span_context;
+    assert_eq!(link.trace_id().to_string(), "0af7651916cd43dd8448eb211c80319c");
+    assert_eq!(link.trace_state().header(), "");
+    runtime.shutdown_background();
+}
+
+#[test]
+fn a_cancelled_request_and_a_failed_one_have_their_type_and_only_the_failed_one_is_an_error() {
     let sink = Sink::start(Answer::Accept);
     let telemetry = start("orders", &sink.endpoint);
     let runtime = telemetry.runtime(1).unwrap();
@@ -167,12 +196,32 @@ fn a_cancelled_request_and_a_failed_one_are_errors_with_their_type() {
     let mut errors: Vec<_> =
         sink.spans().into_iter().map(|span| (span.name, span.error_type, span.failed)).collect();
     errors.sort();
-    let expected = [("GET /broken", "503"), ("GET /slow", "cancelled")];
-    assert_eq!(errors, expected.map(|(name, error)| (name.to_owned(), error.to_owned(), true)));
+    let expected = [("GET /broken", "503", true), ("GET /slow", "cancelled", false)];
+    assert_eq!(errors, expected.map(|(name, error, bad)| (name.to_owned(), error.to_owned(), bad)));
     let labels = "{http_request_method=\"GET\",http_route=\"/slow\",http_response_status_code=\"\",error_type=\"cancelled\"}";
     let count = format!("http_server_request_duration_seconds_count{labels}");
     assert_eq!(metric(&telemetry, &count), 1.0);
     assert_eq!(metric(&telemetry, "http_server_active_requests"), 0.0);
+    runtime.shutdown_background();
+}
+
+#[test]
+fn what_a_sampler_records_against_the_parent_has_its_attributes() {
+    let (telemetry, captured) = telemetry::testing::capture("all"); // `always_on`, not `parentbased_always_on`
+    let runtime = telemetry.runtime(1).unwrap();
+    let handler = {
+        let telemetry = telemetry.clone();
+        async move || statement(&telemetry)
+    };
+    let app = Router::new().route("/", get(handler)).layer(ServerLayer::new(&telemetry, false));
+    let request = Request::get("/")
+        .header("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00")
+        .body(Body::empty())
+        .unwrap();
+    runtime.block_on(runtime.spawn(app.oneshot(request))).unwrap().unwrap();
+    let spans = captured.take();
+    let has = |span: usize, key| spans[span].attributes.iter().any(|it| it.key.as_str() == key);
+    assert!(has(0, "db.query.text") && has(1, "http.route"), "{spans:?}");
     runtime.shutdown_background();
 }
 
@@ -185,10 +234,13 @@ fn a_client_span_is_the_parent_that_the_next_service_sees() {
     span.inject(&mut headers);
     span.end(Ok(http::StatusCode::NOT_FOUND));
     drop(telemetry.client_span(&Method::GET, "/musics/{id}", &url));
+    drop(telemetry.db_span(&STATEMENT));
     let spans = captured.take();
     let parent = headers["traceparent"].to_str().unwrap();
     assert!(parent.contains(&spans[0].span_context.span_id().to_string()), "{parent}");
     assert_eq!(spans[0].name, "GET /musics/{id}");
+    assert_eq!(spans[0].status, Status::error(""));
+    assert_eq!([&spans[1].status, &spans[2].status], [&Status::Unset; 2], "given up is no error");
     let shown = format!("{spans:?}");
     assert!(!shown.contains("private") && shown.contains("404") && shown.contains("cancelled"));
 }
@@ -232,6 +284,7 @@ fn with_the_collector_refused_every_span_is_counted_as_failed() {
     (0..100).for_each(|_| statement(&telemetry));
     let failed = "telemetry_failed_items_total{signal=\"traces\",reason=\"unreachable\"}";
     until(&telemetry, failed, 100.0);
+    until(&telemetry, "telemetry_queue_items{signal=\"traces\"}", 0.0);
     assert_balanced(&telemetry);
     telemetry.shutdown(Duration::from_secs(2));
     assert_balanced(&telemetry);
@@ -278,4 +331,31 @@ fn what_the_receiver_refuses_in_a_success_is_not_counted_as_exported() {
     let rejected = "telemetry_failed_items_total{signal=\"traces\",reason=\"rejected\"}";
     assert!(metric(&telemetry, rejected) >= 1.0);
     assert_balanced(&telemetry);
+}
+
+#[test]
+fn what_is_measured_is_described_and_seconds_have_fractions() {
+    let telemetry = start("orders", "http://127.0.0.1:1");
+    let runtime = telemetry.runtime(1).unwrap();
+    runtime.spawn(telemetry.clone().upkeep());
+    until(&telemetry, "telemetry_stdout_dropped_lines", 0.0);
+    let begun = Instant::now();
+    while !telemetry.render(None).1.contains("tokio_runtime_workers ") {
+        assert!(begun.elapsed() < Duration::from_secs(10));
+    }
+    for accept in [None, Some("application/openmetrics-text")] {
+        let (_, text) = telemetry.render(accept);
+        for line in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
+            let name = line.split(' ').next().unwrap();
+            assert!(text.contains(&format!("# HELP {name} ")), "{name} has no help in:\n{text}");
+        }
+        let cpu =
+            if accept.is_some() { "process_cpu_seconds" } else { "process_cpu_seconds_total" };
+        assert!(text.contains(&format!("# TYPE {cpu} counter\n")), "{text}");
+    }
+    // Whole seconds would never be between two of them.
+    while metric(&telemetry, "process_cpu_seconds_total").fract() == 0.0 {
+        assert!(begun.elapsed() < Duration::from_secs(10));
+    }
+    runtime.shutdown_background();
 }

@@ -1,6 +1,6 @@
 //! The settings of a service's telemetry: OpenTelemetry's standard variables, where it has one.
 
-use std::{num::NonZeroUsize, time::Duration};
+use std::time::Duration;
 
 use telemetry::{Export, Sampling};
 use tracing_subscriber::filter::Targets;
@@ -14,6 +14,10 @@ crate::settings! {
         pub endpoint: Option<HttpUrl> = none, "OTEL_EXPORTER_OTLP_ENDPOINT";
         /// How long one export may take, retries included, in milliseconds.
         pub timeout: Milliseconds = "5000", "OTEL_EXPORTER_OTLP_TIMEOUT";
+        /// How exports are packed: not at all, so only `none` can be said here.
+        pub compression: Option<Uncompressed> = none, "OTEL_EXPORTER_OTLP_COMPRESSION";
+        /// Headers for exports cannot be given yet, so this must not be set.
+        pub headers: Option<NoHeaders> = none, "OTEL_EXPORTER_OTLP_HEADERS";
         /// true: no traces and no exported logs; metrics and the lines on stdout stay.
         pub disabled: bool = "false", "OTEL_SDK_DISABLED";
         /// The service's name in its telemetry; only for `serve`, where a process is one service.
@@ -23,17 +27,17 @@ crate::settings! {
         /// Which traces are recorded: `always_on`, `always_off`, `traceidratio`, or `parentbased_` before one of them.
         pub sampler: Sampler = "parentbased_always_on", "OTEL_TRACES_SAMPLER";
         /// The share of traces that the ratio samplers record, 0 to 1.
-        pub sampler_ratio: f64 = "1", "OTEL_TRACES_SAMPLER_ARG";
+        pub sampler_ratio: Ratio = "1", "OTEL_TRACES_SAMPLER_ARG";
         /// How long a span waits for others before it is sent, in milliseconds.
         pub delay: Milliseconds = "300", "OTEL_BSP_SCHEDULE_DELAY";
-        /// How many spans may wait to be exported; more are dropped and counted.
-        pub trace_queue: NonZeroUsize = "8192", "OTEL_BSP_MAX_QUEUE_SIZE";
-        /// How many log records may wait to be exported; more are dropped and counted.
-        pub log_queue: NonZeroUsize = "8192", "OTEL_BLRP_MAX_QUEUE_SIZE";
+        /// How many spans may wait to be exported; more are dropped and counted; 1,000,000 at most.
+        pub trace_queue: QueueSize = "8192", "OTEL_BSP_MAX_QUEUE_SIZE";
+        /// How many log records may wait to be exported; more are dropped and counted; 1,000,000 at most.
+        pub log_queue: QueueSize = "8192", "OTEL_BLRP_MAX_QUEUE_SIZE";
         /// Which log lines are written: a level, or target=level pairs separated by commas.
         pub filter: LogFilter = "info", "RUST_LOG";
-        /// Where this runs: the attribute deployment.environment.name.
-        pub environment: String = "development", "MUSICWALLET_ENVIRONMENT";
+        /// Where this runs: the attribute deployment.environment.name; by default what `OTEL_RESOURCE_ATTRIBUTES` says, else `development`.
+        pub environment: Option<String> = none, "MUSICWALLET_ENVIRONMENT";
     }
 }
 
@@ -46,20 +50,29 @@ impl Telemetry {
             endpoint: self.endpoint.as_ref().map_or(default, HttpUrl::as_str).to_owned(),
             timeout: self.timeout.0,
             delay: self.delay.0,
-            trace_queue: self.trace_queue.get(),
-            log_queue: self.log_queue.get(),
+            trace_queue: self.trace_queue.0,
+            log_queue: self.log_queue.0,
         });
         telemetry::Config {
             service: service.to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             instance: uuid::Uuid::new_v4().to_string(),
-            environment: self.environment.clone(),
+            environment: self.environment().to_owned(),
             attributes: self.resource_attributes.0.clone(),
             requests: endpoint.is_some() || self.disabled,
             export,
-            sampling: self.sampler.with(self.sampler_ratio),
+            sampling: self.sampler.with(self.sampler_ratio.0),
             filter: self.filter.0.clone(),
         }
+    }
+}
+
+impl Telemetry {
+    fn environment(&self) -> &str {
+        let given = self.resource_attributes.0.iter().rev();
+        let mut given = given.filter(|(key, _)| key == "deployment.environment.name");
+        let attribute = || given.next().map(|(_, value)| value.as_str());
+        self.environment.as_deref().or_else(attribute).unwrap_or("development")
     }
 }
 
@@ -98,6 +111,62 @@ impl Value for Attributes {
 
     fn absent() -> Option<Self> {
         Some(Attributes::default())
+    }
+}
+
+/// The only way in which exports are packed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Uncompressed;
+
+impl Value for Uncompressed {
+    const EXPECTED: &'static str = "none";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let none = text.trim().eq_ignore_ascii_case("none");
+        none.then_some(Uncompressed).ok_or_else(|| "is not supported".to_owned())
+    }
+}
+
+/// What cannot be set. Without this, the exporters would take the variable from the environment by themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoHeaders {}
+
+impl Value for NoHeaders {
+    const EXPECTED: &'static str = "nothing: exports have no headers of their own yet";
+
+    fn parse(_: &str) -> Result<Self, String> {
+        Err("is not supported".to_owned())
+    }
+
+    /// Such headers are for credentials.
+    fn shown(_: &str) -> String {
+        "***".to_owned()
+    }
+}
+
+/// A share, 0 to 1.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Ratio(f64);
+
+impl Value for Ratio {
+    const EXPECTED: &'static str = "a number from 0 to 1 such as 0.25";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let ratio = text.trim().parse().ok().filter(|ratio| (0.0..=1.0).contains(ratio));
+        ratio.map(Ratio).ok_or_else(|| "is not a number from 0 to 1".to_owned())
+    }
+}
+
+/// How many items a queue holds; it is made for all of them at the start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueueSize(usize);
+
+impl Value for QueueSize {
+    const EXPECTED: &'static str = "a whole number from 1 to 1000000";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let size = text.trim().parse().ok().filter(|size| (1..=1_000_000).contains(size));
+        size.map(QueueSize).ok_or_else(|| "is not a number from 1 to 1000000".to_owned())
     }
 }
 
@@ -150,6 +219,7 @@ impl Value for LogFilter {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{Part, Reader};
 
     #[test]
     fn the_standard_values_are_understood() {
@@ -165,6 +235,40 @@ mod tests {
         assert_eq!(attributes.0, expected.map(|(k, v)| (k.to_owned(), v.to_owned())));
         assert!(Attributes::parse("team").is_err() && Attributes::parse("a=%ff").is_err());
         assert!(Milliseconds::parse("0").is_err() && LogFilter::parse("a=loud").is_err());
+    }
+
+    #[test]
+    fn values_that_cannot_work_are_refused_at_the_start() {
+        for wrong in ["NaN", "-1", "5", "1.01", "-0.1", "inf", "half"] {
+            assert!(Ratio::parse(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!([Ratio::parse("0"), Ratio::parse(" 1 ")], [Ok(Ratio(0.0)), Ok(Ratio(1.0))]);
+        for wrong in ["0", "-1", "1000001", "18446744073709551615", "many"] {
+            assert!(QueueSize::parse(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(QueueSize::parse("1000000"), Ok(QueueSize(1_000_000)));
+        let pairs = [
+            ("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip"),
+            ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=s3cret"),
+        ];
+        let mut reader = Reader::from_pairs(&pairs);
+        assert!(Telemetry::read(&mut reader).is_none());
+        let shown = format!("{:?}", reader.effective());
+        let told = reader.finish().unwrap_err().to_string();
+        assert!(pairs.iter().all(|(variable, _)| told.contains(variable)), "{told}");
+        assert!(!told.contains("s3cret") && !shown.contains("s3cret"), "{told} {shown}");
+        assert_eq!(Uncompressed::parse("none"), Ok(Uncompressed));
+    }
+
+    #[test]
+    fn the_environment_is_what_is_said_most_explicitly() {
+        let environment =
+            |pairs: &[(&str, &str)]| Telemetry::from_pairs(pairs).of("x", None).environment;
+        let own = ("MUSICWALLET_ENVIRONMENT", "staging");
+        let attribute = ("OTEL_RESOURCE_ATTRIBUTES", "a=b,deployment.environment.name=production");
+        assert_eq!(environment(&[]), "development");
+        assert_eq!(environment(&[attribute]), "production");
+        assert_eq!(environment(&[attribute, own]), "staging");
     }
 
     #[test]

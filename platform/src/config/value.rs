@@ -11,6 +11,11 @@ pub trait Value: Sized {
     /// What is wrong with `text`, to be read after it.
     fn parse(text: &str) -> Result<Self, String>;
 
+    /// `text` as messages and `musicwallet config` show it, right or wrong: without what can be a secret.
+    fn shown(text: &str) -> String {
+        text.to_owned()
+    }
+
     /// What counts when nothing is set and there is no default; `None`: then that is a mistake.
     fn absent() -> Option<Self> {
         None
@@ -22,6 +27,10 @@ impl<T: Value> Value for Option<T> {
 
     fn parse(text: &str) -> Result<Self, String> {
         T::parse(text).map(Some)
+    }
+
+    fn shown(text: &str) -> String {
+        T::shown(text)
     }
 
     fn absent() -> Option<Self> {
@@ -85,7 +94,6 @@ from_str! {
     bool => "is neither true nor false", "true or false";
     u64 => "is not a whole number from 0 on", "a whole number from 0 on";
     NonZeroUsize => "is not a whole number from 1 on", "a whole number from 1 on";
-    f64 => "is not a number", "a number such as 0.25";
 }
 
 /// A number of bytes: `64MiB`, `32 KiB`, `1GiB` or plain `4096`.
@@ -137,7 +145,7 @@ impl fmt::Display for HttpUrl {
 impl Value for HttpUrl {
     // There is no TLS between our own processes yet, so `https` is refused here rather than at the first call.
     const EXPECTED: &'static str =
-        "an address such as http://127.0.0.1:9101 (http only, no user, no query)";
+        "an address such as http://127.0.0.1:9101 (http only, no user, no query, no fragment)";
 
     fn parse(text: &str) -> Result<Self, String> {
         let url = reqwest::Url::parse(text.trim()).map_err(|_| "is not an address".to_owned())?;
@@ -147,7 +155,22 @@ impl Value for HttpUrl {
         if !url.username().is_empty() || url.password().is_some() || url.query().is_some() {
             return Err("has a user, a password or a query".to_owned());
         }
+        if url.fragment().is_some() {
+            return Err("has a fragment (#)".to_owned());
+        }
         Ok(HttpUrl(url.as_str().trim_end_matches('/').to_owned()))
+    }
+
+    /// Users, passwords, queries and fragments are `***`. It need not be an address: what was mistyped can hold a password, too.
+    fn shown(text: &str) -> String {
+        let scheme = ["http://", "https://"].into_iter().find(|it| text.starts_with(it));
+        let scheme = scheme.unwrap_or_default();
+        let rest = &text[scheme.len()..];
+        let (user, rest) = rest.rfind('@').map_or(("", rest), |at| ("***", &rest[at..]));
+        match rest.find(['?', '#']) {
+            Some(end) => format!("{scheme}{user}{}***", &rest[..=end]),
+            None => format!("{scheme}{user}{rest}"),
+        }
     }
 }
 
@@ -171,8 +194,25 @@ mod tests {
     fn addresses_are_plain_http_without_credentials() {
         let url = HttpUrl::parse("http://127.0.0.1:9101/").unwrap();
         assert_eq!(url.as_str(), "http://127.0.0.1:9101");
-        for wrong in ["https://x", "http://u:p@x", "127.0.0.1:9101", "http://x/?a=b"] {
+        for wrong in ["https://x", "http://u:p@x", "127.0.0.1:9101", "http://x/?a=b", "http://x/#a"]
+        {
             assert!(HttpUrl::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn an_address_is_shown_without_what_can_be_a_secret() {
+        for (text, shown) in [
+            ("http://127.0.0.1:9101", "http://127.0.0.1:9101"),
+            ("http://ada:s3cret@host:80/a?key=s3cret#s3cret", "http://***@host:80/a?***"),
+            ("http://x/#s3cret", "http://x/#***"),
+            ("http://ada:s3/cr@et@host", "http://***@host"),
+            ("ada:s3cret@host", "***@host"),
+            ("http:/ada:s3cret@host", "***@host"),
+            ("http://ada:s3?cr@et@host", "http://***@host"),
+            ("ada:s3cret://x@host", "***@host"),
+        ] {
+            assert_eq!(Option::<HttpUrl>::shown(text), shown, "{text}");
         }
     }
 }

@@ -70,7 +70,7 @@ pub(crate) fn watch(request: Request, limits: &RouteLimits) -> (Request, Option<
     if request.body().is_end_stream() {
         return (request, None);
     }
-    let state = Arc::new(AtomicU8::new(COMING));
+    let state = Arc::new(AtomicU8::new(UNASKED));
     let upload = Upload { state: Arc::clone(&state), limits: *limits };
     let watched = |inner| Watched {
         inner,
@@ -82,10 +82,13 @@ pub(crate) fn watch(request: Request, limits: &RouteLimits) -> (Request, Option<
     (request.map(|body| Body::new(watched(body))), Some(upload))
 }
 
-const COMING: u8 = 0;
-const COMPLETE: u8 = 1;
-const TOO_LARGE: u8 = 2;
-const TOO_SLOW: u8 = 3;
+/// Nobody has read of it yet.
+const UNASKED: u8 = 0;
+/// It was asked for, and the client has not sent all of it.
+const COMING: u8 = 1;
+const COMPLETE: u8 = 2;
+const TOO_LARGE: u8 = 3;
+const TOO_SLOW: u8 = 4;
 
 /// What the server knows about a body that the handler reads.
 pub(crate) struct Upload {
@@ -94,6 +97,7 @@ pub(crate) struct Upload {
 }
 
 impl Upload {
+    /// Whether the client is who is waited for.
     pub(crate) fn is_coming(&self) -> bool {
         self.state.load(Ordering::Relaxed) == COMING
     }
@@ -143,7 +147,10 @@ impl HttpBody for Watched {
             Poll::Ready(Some(Ok(frame))) => {
                 let size = frame.data_ref().map_or(0, Bytes::len);
                 match this.left.checked_sub(size) {
-                    Some(left) => *this.left = left,
+                    Some(left) => {
+                        *this.left = left;
+                        this.state.store(UNASKED, Ordering::Relaxed); // for the rest of it
+                    }
                     None => return fail(TOO_LARGE, Fault::TooLarge { limit: this.limits.body }),
                 }
                 Poll::Ready(Some(Ok(frame)))
@@ -155,7 +162,10 @@ impl HttpBody for Watched {
             Poll::Pending if this.timer.poll(cx).is_ready() => {
                 fail(TOO_SLOW, Fault::TooSlow { within: this.limits.body_deadline })
             }
-            Poll::Pending => Poll::Pending,
+            Poll::Pending => {
+                this.state.store(COMING, Ordering::Relaxed);
+                Poll::Pending
+            }
         }
     }
 

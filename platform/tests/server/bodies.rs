@@ -27,6 +27,8 @@ fn router() -> Router {
         .route("/large", post(async |body: Bytes| body.len().to_string()))
         .route("/stream", post(stream))
         .route("/careless", post(careless))
+        .route("/stuck", post(async |_: Body| std::future::pending::<()>().await))
+        .route("/half", post(half))
 }
 
 async fn stream(body: Body) -> Result<String, Problem> {
@@ -36,6 +38,12 @@ async fn stream(body: Body) -> Result<String, Problem> {
         size += block.map_err(unreadable)?.len();
     }
     Ok(size.to_string())
+}
+
+/// Reads what is there, and then does something else for ever.
+async fn half(body: Body) {
+    body.into_data_stream().next().await;
+    std::future::pending().await
 }
 
 /// Takes every error for its own.
@@ -157,6 +165,14 @@ async fn a_deadline_that_passes_while_the_body_still_comes_is_the_clients_fault(
     let service = service(RouteLimits { deadline, ..RouteLimits::DEFAULT });
     let answer = service.ask("POST /bytes\r\nContent-Length: 10", b"").await;
     assert_eq!((answer.status, answer.problem()), (408, "request-timeout"));
+    // Nobody has asked for it, or for the rest of it: then it is the server that takes too long.
+    for path in ["/stuck", "/half"] {
+        let mut client = service.connect().await;
+        client.send_request(&format!("POST {path}\r\nContent-Length: 10"), b"").await;
+        client.send(b"half").await;
+        let answer = client.answer().await;
+        assert_eq!((answer.status, answer.problem()), (504, "deadline-exceeded"), "{path}");
+    }
 }
 
 #[tokio::test]

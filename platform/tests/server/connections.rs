@@ -9,16 +9,27 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, body::Body, routing::get};
+use axum::{Extension, Router, body::Body, routing::get};
 use bytes::Bytes;
 use futures_util::stream;
-use platform::service::{Policy, ServerConfig};
+use platform::service::{PeerAddress, Policy, ServerConfig};
 use tokio::{io::AsyncReadExt, net::TcpSocket};
 
 use crate::kit::{Client, Service, short, within};
 
 fn hello() -> Router {
     Router::new().route("/", get(async || "hello"))
+}
+
+#[tokio::test]
+async fn a_handler_can_know_who_has_the_other_end() {
+    let handler = async |Extension(PeerAddress(peer)): Extension<PeerAddress>| peer.to_string();
+    let router = Router::new().route("/", get(handler));
+    let service = Service::start(router, Policy::default(), ServerConfig::default());
+    let mut client = service.connect().await;
+    client.send_request("GET /", b"").await;
+    let own = client.0.local_addr().unwrap().to_string();
+    assert_eq!(client.answer().await.body, own.into_bytes());
 }
 
 #[tokio::test]

@@ -70,6 +70,18 @@ async fn a_connection_without_requests_is_closed_even_if_the_client_does_not_hel
 }
 
 #[tokio::test]
+async fn a_client_that_only_says_hello_is_not_kept_for_as_long_as_one_that_has_asked() {
+    let service = service(short()); // an idle connection would be kept for 300 s
+    let mut silent = greeted(&service).await;
+    let mut active = greeted(&service).await;
+    active.send(&frame(HEADERS, END_STREAM | END_HEADERS, 1, GET)).await;
+    assert!(next(&mut active, HEADERS).await.is_some());
+    assert!(next(&mut silent, GOAWAY).await.is_some());
+    active.send(&frame(HEADERS, END_STREAM | END_HEADERS, 3, GET)).await;
+    assert!(next(&mut active, HEADERS).await.is_some());
+}
+
+#[tokio::test]
 async fn requests_that_are_taken_back_at_once_end_the_connection() {
     let service = service(ServerConfig::default());
     let mut client = greeted(&service).await;

@@ -9,7 +9,7 @@ use std::{
 use axum::Router;
 use platform::{
     health::Health,
-    service::{Endpoint, Parts, Policy, ServerConfig, run},
+    service::{Endpoint, Internal, Parts, Policy, ServerConfig},
 };
 use serde_json::Value;
 use telemetry::Telemetry;
@@ -45,6 +45,16 @@ pub(crate) fn short() -> ServerConfig {
 
 impl Service {
     pub(crate) fn start(router: Router, policy: Policy, server: ServerConfig) -> Service {
+        Service::start_after(std::future::ready(()), router, policy, server)
+    }
+
+    /// With something to do first, as a migration.
+    pub(crate) fn start_after(
+        preparing: impl Future<Output = ()> + Send + 'static,
+        router: Router,
+        policy: Policy,
+        server: ServerConfig,
+    ) -> Service {
         let telemetry = Telemetry::disabled("test");
         telemetry.install();
         let stopping = CancellationToken::new();
@@ -53,10 +63,11 @@ impl Service {
         let (address, internal_address) =
             (listener.local_addr().unwrap(), internal.local_addr().unwrap());
         let endpoint = Endpoint { role: "api", listener, router, policy };
-        let running = {
-            let parts = parts.clone();
-            tokio::spawn(async move { run(parts, internal, vec![endpoint], &server).await })
-        };
+        let serving = Internal::serve(parts.clone(), internal, &server).unwrap();
+        let running = tokio::spawn(async move {
+            preparing.await;
+            serving.run(vec![endpoint]).await
+        });
         Service { address, internal: internal_address, parts, running }
     }
 

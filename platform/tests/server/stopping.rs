@@ -39,6 +39,32 @@ async fn closed(service: &Service) {
 }
 
 #[tokio::test]
+async fn a_service_that_still_prepares_itself_lives_and_says_what_it_awaits() {
+    let prepared = Arc::new(Notify::new());
+    let preparing = {
+        let prepared = prepared.clone();
+        async move { prepared.notified().await }
+    };
+    let router = router(&Gate::default());
+    let service = Service::start_after(preparing, router, Policy::default(), short());
+    let migrations = service.parts.health.latch("migrations");
+    assert_eq!(service.internal("/health/live").await.status, 200);
+    assert_eq!(service.internal("/metrics").await.status, 200);
+    for probe in ["/health/ready", "/health/startup"] {
+        let answer = service.internal(probe).await;
+        let starting = json!({ "status": "starting", "awaited": ["endpoints", "migrations"] });
+        assert_eq!((answer.status, answer.json), (503, starting));
+    }
+    drop(migrations);
+    let awaited = json!({ "status": "starting", "awaited": ["endpoints"] });
+    assert_eq!(service.internal("/health/startup").await.json, awaited);
+    prepared.notify_one();
+    assert_eq!(service.ask("GET /", b"").await.status, 200);
+    assert_eq!(service.internal("/health/ready").await.json, json!({ "status": "ready" }));
+    service.stop().await;
+}
+
+#[tokio::test]
 async fn a_service_is_ready_when_its_latches_are_gone_and_until_it_stops() {
     let config = ServerConfig { notice: Duration::from_secs(60), ..short() };
     let service = Service::start(router(&Gate::default()), Policy::default(), config);

@@ -10,7 +10,7 @@ use futures_util::future::select_all;
 use platform::{
     config::{Part, Reader, telemetry::Telemetry as TelemetrySettings},
     health::Health,
-    service::{Parts, ServerConfig, run as run_service},
+    service::{Endpoint, Internal, Parts, ServerConfig},
 };
 use serde_json::json;
 use telemetry::{Stdout, Telemetry};
@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     Failure,
-    services::{Bound, Prepared, Settings, Target, connect},
+    services::{Bound, Settings, Target, connect},
     welcome,
 };
 
@@ -80,15 +80,29 @@ fn serve(
     let main = Builder::new_current_thread().enable_all().build()?;
     let mut signals = main.block_on(async { Signals::new() })?;
 
+    // Several services with one name would be one service to whoever looks at their telemetry.
+    let own_name = settings.service_name.as_deref().filter(|_| services.len() == 1);
     let mut started = Vec::new();
-    let mut prepared = Vec::new();
-    for bound in services {
-        let service = start(&bound, settings, &otlp, stdout)?;
-        prepared.push(main.block_on(prepare(&service, bound))?);
+    let mut bare = Vec::new();
+    for mut bound in services {
+        let name = own_name.unwrap_or(bound.target.name());
+        let service = start(&bound, name, settings, &otlp, stdout)?;
+        let (parts, socket) = (service.parts.clone(), bound.internal());
+        let internal = async move { Internal::serve(parts, socket?, &ServerConfig::default()) };
+        bare.push((main.block_on(service.first(internal))?, bound));
         started.push(service);
     }
-    let mut tasks: Vec<(Target, Task)> =
-        started.iter().zip(prepared).map(|(it, ready)| (it.target, spawn(it, ready))).collect();
+    // A migration can take minutes. All of them say meanwhile that they live and are not ready.
+    let mut prepared = Vec::new();
+    for (service, (internal, bound)) in started.iter().zip(bare) {
+        let parts = service.parts.clone();
+        let endpoints = service.first(async move { bound.prepare(&parts).await });
+        prepared.push((internal, main.block_on(endpoints)?));
+    }
+    let run = |(service, (internal, endpoints)): (&Started, (Internal, Vec<Endpoint>))| {
+        (service.target, service.runtime.spawn(internal.run(endpoints)))
+    };
+    let mut tasks: Vec<(Target, Task)> = started.iter().zip(prepared).map(run).collect();
     for service in &started {
         announce(service, stdout);
     }
@@ -120,15 +134,15 @@ fn serve(
     outcome
 }
 
-/// Begins a service's telemetry and runtime.
+/// Begins a service's telemetry, under `name`, and its runtime.
 fn start(
     bound: &Bound,
+    name: &str,
     settings: &TelemetrySettings,
     otlp: &str,
     stdout: &Stdout,
 ) -> Result<Started, Failure> {
     let target = bound.target;
-    let name = target.name();
     let exports = (target != Target::Sidecar).then_some(otlp);
     let telemetry = Telemetry::start(&settings.of(name, exports), stdout)
         .map_err(|error| cannot_start(target, &error))?;
@@ -138,11 +152,15 @@ fn start(
     Ok(Started { target, addresses: bound.addresses().collect(), parts, runtime })
 }
 
-async fn prepare(service: &Started, bound: Bound) -> Result<Prepared, Failure> {
-    let parts = service.parts.clone();
-    let task = service.runtime.spawn(async move { bound.prepare(&parts).await });
-    let prepared = task.await.unwrap_or_else(|panic| Err(panic.into()));
-    prepared.map_err(|error| cannot_start(service.target, &error))
+impl Started {
+    /// Does what comes before the service runs, on its own threads.
+    async fn first<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = anyhow::Result<T>> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let done = self.runtime.spawn(work).await.unwrap_or_else(|panic| Err(panic.into()));
+        done.map_err(|error| cannot_start(self.target, &error))
+    }
 }
 
 fn cannot_start(target: Target, error: &anyhow::Error) -> Failure {
@@ -150,13 +168,6 @@ fn cannot_start(target: Target, error: &anyhow::Error) -> Failure {
 }
 
 type Task = JoinHandle<anyhow::Result<()>>;
-
-fn spawn(service: &Started, ready: Prepared) -> Task {
-    let parts = service.parts.clone();
-    service.runtime.spawn(async move {
-        run_service(parts, ready.internal, ready.endpoints, &ServerConfig::default()).await
-    })
-}
 
 async fn ended(tasks: impl Iterator<Item = &mut (Target, Task)>) {
     for (_, task) in tasks {
@@ -166,7 +177,7 @@ async fn ended(tasks: impl Iterator<Item = &mut (Target, Task)>) {
     }
 }
 
-/// One line for each socket, for programs that started this one with port 0.
+/// One line for each socket, for programs that started this one with port 0: by the name of the target, which is what they started.
 fn announce(service: &Started, stdout: &Stdout) {
     let name = service.target.name();
     for (role, addr) in &service.addresses {

@@ -174,9 +174,13 @@ impl Bound {
         self.sockets.iter().filter_map(|(role, socket)| Some((*role, socket.local_addr().ok()?)))
     }
 
+    /// The socket for health and metrics, once.
+    pub(crate) fn internal(&mut self) -> anyhow::Result<TcpListener> {
+        self.take("internal")
+    }
+
     /// Makes everything but the sockets: opens and migrates databases, builds the routes. Nothing answers yet.
-    pub(crate) async fn prepare(mut self, parts: &Parts) -> anyhow::Result<Prepared> {
-        let internal = self.take("internal")?;
+    pub(crate) async fn prepare(mut self, parts: &Parts) -> anyhow::Result<Vec<Endpoint>> {
         let endpoints = match &self.settings {
             Settings::Sidecar(config) => sidecar::endpoints(config, parts)
                 .into_iter()
@@ -197,7 +201,7 @@ impl Bound {
                 vec![self.api(router, gateway::policy())?]
             }
         };
-        Ok(Prepared { internal, endpoints })
+        Ok(endpoints)
     }
 
     fn api(
@@ -213,12 +217,6 @@ impl Bound {
         let at = at.with_context(|| format!("there is no socket for {role}"))?;
         Ok(self.sockets.swap_remove(at).1)
     }
-}
-
-/// A service that only has to be run.
-pub(crate) struct Prepared {
-    pub(crate) internal: TcpListener,
-    pub(crate) endpoints: Vec<Endpoint>,
 }
 
 /// In one process the services call the sockets that this process bound, whatever ports those got. With `seed` a first start has songs.
