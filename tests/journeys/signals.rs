@@ -68,9 +68,15 @@ fn each_service_wrote_a_line_about_it(app: &App, id: &str) {
     });
     assert_eq!(services.into_iter().collect::<Vec<_>>(), ["accounts", "catalog", "gateway"]);
     // The same lines came to the sidecar, each under its trace.
-    eventually("the console has the lines", || {
-        let page = app.console(&format!("/traces/{id}")).text;
-        if page.contains("request") { Ok(()) } else { Err(page) }
+    eventually("the console has a line of each service", || {
+        let page = app.console(&format!("/logs?trace={id}"));
+        assert_eq!(page.status, 200, "{}", page.text);
+        let list = page.text.split_once("<ol>").map_or("", |(_, list)| list);
+        let lines: Vec<&str> = list.split("<li").skip(1).collect();
+        let wrote =
+            |service: &str| lines.iter().any(|line| line.contains(&format!(">{service}</span>")));
+        let all = ["accounts", "catalog", "gateway"].into_iter().all(wrote);
+        if all { Ok(()) } else { Err(format!("{lines:#?}")) }
     });
 }
 
@@ -196,6 +202,21 @@ fn exporting_is_not_itself_traced() {
     assert_eq!(["gateway", "accounts", "catalog"].map(enqueued), before);
 }
 
+/// The pages of all log lines, from the newest to the oldest.
+fn every_line_of_the_console(app: &App) -> String {
+    let mut all = String::new();
+    let mut address = Some("/logs".to_owned());
+    while let Some(path) = address {
+        let page = app.console(&path);
+        assert_eq!(page.status, 200, "{path}: {}", page.text);
+        let link = page.text.split("<a ").find(|it| it.contains(">Older lines<"));
+        let href = link.and_then(|it| it.split("href=\"").nth(1)?.split('"').next());
+        address = href.map(|it| it.replace("&amp;", "&"));
+        all += &page.text;
+    }
+    all
+}
+
 #[test]
 fn no_secret_is_in_any_signal() {
     let app = App::start_with(Shape::One, &[("RUST_LOG", "trace")]);
@@ -214,7 +235,10 @@ fn no_secret_is_in_any_signal() {
         let jaeger = app.url("sidecar", "jaeger");
         everything += &app.open(&format!("{jaeger}/api/traces?service={service}&limit=1000")).text;
     }
-    everything += &app.console("/logs?limit=1000").text;
+    everything += &eventually("the lines of the last request are in the console", || {
+        let lines = every_line_of_the_console(&app);
+        if lines.contains(last.trace_id()) { Ok(lines) } else { Err("not yet") }
+    });
     let secrets = [token.as_str(), crate::harness::PASSWORD, "canary wrong password"];
     let personal = ["canary.username", "canarysearch"];
     for secret in secrets.into_iter().chain(personal) {

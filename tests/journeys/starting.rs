@@ -52,6 +52,18 @@ fn all_wrong_settings_are_told_at_once() {
 }
 
 #[test]
+fn pages_without_sign_in_get_no_address_that_others_reach_by_mistake() {
+    let directory = tempfile::tempdir().unwrap();
+    let open = ("CONSOLE_LISTEN", "0.0.0.0:0");
+    let told = ["CONSOLE_LISTEN", "--console-listen", "no sign-in", "CONSOLE_ALLOWED_HOSTS"];
+    refuses(&[], directory.path(), &[open], 2, &told);
+    let named = [open, ("CONSOLE_ALLOWED_HOSTS", "telemetry.example")];
+    let check = ["serve", "sidecar", "--check"];
+    let (code, _, stderr) = Process::launch(&check, directory.path(), &named).end();
+    assert_eq!(code, Some(0), "{stderr}");
+}
+
+#[test]
 fn settings_can_be_checked_and_shown_without_starting() {
     let directory = tempfile::tempdir().unwrap();
     let launch = |arguments: &[&str]| {

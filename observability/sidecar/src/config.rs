@@ -25,3 +25,46 @@ platform::settings! {
         pub scrape: Vec<String> = "gateway=http://127.0.0.1:9180/metrics,accounts=http://127.0.0.1:9181/metrics,catalog=http://127.0.0.1:9182/metrics,sidecar=http://127.0.0.1:9185/metrics", "CONSOLE_SCRAPE";
     }
 }
+
+impl Config {
+    /// The addresses of pages and APIs without sign-in that others reach, although nobody said under which names they are asked for: the
+    /// variable of each, and what to do.
+    pub fn open_to_others(&self) -> impl Iterator<Item = (&'static str, String)> {
+        let listen = [
+            ("SIDECAR_JAEGER_LISTEN", "Jaeger's API", self.jaeger_listen),
+            ("CONSOLE_LISTEN", "the console", self.console_listen),
+        ];
+        let open = |(_, _, at): &(_, _, SocketAddr)| {
+            !at.ip().to_canonical().is_loopback() && self.allowed_hosts.is_empty()
+        };
+        listen.into_iter().filter(open).map(|(variable, what, at)| {
+            let told = format!(
+                "is {at}, but {what} has no sign-in. Keep it on a loopback address (127.0.0.1), or name the hosts it is \
+                 asked for by in CONSOLE_ALLOWED_HOSTS, and see to it that only those reach it who may read all telemetry"
+            );
+            (variable, told)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_that_others_reach_needs_the_names_of_its_hosts() {
+        let told = |pairs: &[(&str, &str)]| -> Vec<&str> {
+            Config::from_pairs(pairs).open_to_others().map(|(variable, _)| variable).collect()
+        };
+        assert!(told(&[]).is_empty());
+        assert!(
+            told(&[("CONSOLE_LISTEN", "[::1]:0"), ("SIDECAR_JAEGER_LISTEN", "127.1.2.3:1")])
+                .is_empty()
+        );
+        assert_eq!(told(&[("CONSOLE_LISTEN", "0.0.0.0:8081")]), ["CONSOLE_LISTEN"]);
+        let both = [("CONSOLE_LISTEN", "10.0.0.1:8081"), ("SIDECAR_JAEGER_LISTEN", "[::]:1")];
+        assert_eq!(told(&both), ["SIDECAR_JAEGER_LISTEN", "CONSOLE_LISTEN"]);
+        let [first, second] = both;
+        assert!(told(&[first, second, ("CONSOLE_ALLOWED_HOSTS", "telemetry.example")]).is_empty());
+    }
+}

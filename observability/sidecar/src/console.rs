@@ -26,12 +26,16 @@ use self::{
     error::Error,
     layout::{Fill, Nav, Palette},
 };
-use crate::Store;
+use crate::{
+    Store,
+    turns::{AT_ONCE, Turns},
+};
 
 /// What the pages know.
 #[derive(Clone)]
 struct Console {
     store: Arc<dyn Store>,
+    turns: Turns,
     surroundings: Arc<Surroundings>,
     metrics: metrics::Scraper,
 }
@@ -77,7 +81,8 @@ pub fn router(store: Arc<dyn Store>, config: &crate::Config) -> Router {
         jaeger: config.jaeger_listen,
     };
     let metrics = metrics::Scraper::new(&config.scrape);
-    let console = Console { store, surroundings: Arc::new(surroundings), metrics };
+    let (turns, surroundings) = (Turns::new(AT_ONCE), Arc::new(surroundings));
+    let console = Console { store, turns, surroundings, metrics };
     Router::new()
         .route("/", get(traces::list))
         .route("/live", get(traces::live))
@@ -95,13 +100,13 @@ pub fn router(store: Arc<dyn Store>, config: &crate::Config) -> Router {
 }
 
 impl Console {
-    /// Asks the store on a thread that may be busy for a while.
+    /// Asks the store on a thread that may be busy for a while, when its turn comes.
     async fn ask<T: Send + 'static>(
         &self,
         question: impl FnOnce(&dyn Store) -> T + Send + 'static,
     ) -> Result<T, Error> {
         let store = Arc::clone(&self.store);
-        tokio::task::spawn_blocking(move || question(&*store)).await.map_err(Error::broken)
+        self.turns.take(move || question(&*store)).await.map_err(Error::broken)
     }
 
     fn fill(&self) -> Fill {

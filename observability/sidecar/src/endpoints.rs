@@ -13,8 +13,8 @@ use crate::{
     store::MemoryStore,
 };
 
-/// What may be received and not yet kept: two exports of the largest size.
-const IN_FLIGHT: usize = 2 * otlp::LARGEST;
+/// What may be received and not yet kept, decoded too: four exports of the largest size, or one that becomes four times as large.
+const IN_FLIGHT: usize = 4 * otlp::LARGEST;
 
 /// Makes the store; role, routes and limits of each socket but the internal one.
 pub fn endpoints(config: &Config, parts: &Parts) -> Vec<(&'static str, Router, Policy)> {
@@ -24,22 +24,46 @@ pub fn endpoints(config: &Config, parts: &Parts) -> Vec<(&'static str, Router, P
     tokio::spawn(meter::watch(store.clone(), parts.stopping.clone()));
     let budget = Budget::new(IN_FLIGHT);
     let hosts = |router: Router| only_known_hosts(router, &config.allowed_hosts);
-    let pages = Policy { compression: true, ..Policy::default() };
     vec![
         ("otlp-grpc", otlp::grpc(store.clone(), budget.clone()), receiving()),
         ("otlp-http", otlp::http(store.clone(), budget), receiving()),
-        ("jaeger", hosts(jaeger::router(store.clone())), pages.clone()),
-        ("console", hosts(console::router(store, config)), pages),
+        ("jaeger", hosts(jaeger::router(store.clone())), asking()),
+        ("console", hosts(console::router(store, config)), asking()),
     ]
 }
 
-/// Exports are large and may be packed. Their size is limited by the receivers, which answer in OTLP's own words; the server's limit is
-/// only behind them.
+/// Questions are short, but for the file that Jaeger's page sends to be read.
+fn asking() -> Policy {
+    const FILE: RouteLimits = RouteLimits { body: 16 << 20, ..RouteLimits::DEFAULT };
+    Policy { compression: true, overrides: &[("/api/transform", FILE)], ..Policy::default() }
+}
+
+/// Exports are large and may be packed. Their size and the time that they take are limited by the receivers, which answer in OTLP's own
+/// words; the server's limits are only behind them.
 fn receiving() -> Policy {
     let limits = RouteLimits {
-        body: 2 * otlp::LARGEST,
-        deadline: Duration::from_secs(30),
-        body_deadline: Duration::from_secs(30),
+        body: usize::MAX,
+        deadline: Duration::from_secs(90),
+        body_deadline: Duration::from_secs(60),
     };
     Policy { limits, encoded_bodies: true, ..Policy::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use http::{Request, StatusCode};
+    use tower::ServiceExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_file_of_sixteen_mebibytes_may_be_transformed() {
+        let policy = asking();
+        let (path, limits) = policy.overrides[0];
+        assert_eq!((path, limits.body), ("/api/transform", 16 << 20));
+        let router = jaeger::router(Arc::new(MemoryStore::new(1 << 20, 1 << 20)));
+        let request = Request::post(path).body(Body::from(r#"{"resourceSpans":[]}"#)).unwrap();
+        assert_eq!(router.oneshot(request).await.unwrap().status(), StatusCode::OK);
+    }
 }

@@ -20,7 +20,10 @@ use http::{
 };
 use serde::Serialize;
 
-use crate::Store;
+use crate::{
+    Store,
+    turns::{AT_ONCE, Turns},
+};
 
 pub(crate) use otlp::otlp_json;
 
@@ -28,6 +31,7 @@ pub(crate) use otlp::otlp_json;
 #[derive(Clone)]
 struct Jaeger {
     store: Arc<dyn Store>,
+    turns: Turns,
 }
 
 /// All routes; whatever else is asked for is a 404.
@@ -39,7 +43,7 @@ pub(crate) fn router(store: Arc<dyn Store>) -> Router {
             failure_for(&uri, StatusCode::METHOD_NOT_ALLOWED, "method not allowed")
         })
         .fallback(async |uri: Uri| failure_for(&uri, StatusCode::NOT_FOUND, "page not found"))
-        .with_state(Jaeger { store })
+        .with_state(Jaeger { store, turns: Turns::new(AT_ONCE) })
 }
 
 fn failure_for(uri: &Uri, status: StatusCode, message: &str) -> Response {
@@ -51,10 +55,10 @@ fn failure_for(uri: &Uri, status: StatusCode, message: &str) -> Response {
 }
 
 impl Jaeger {
-    /// Asks the store and writes the answer where it may take its time.
+    /// Asks the store and writes the answer where it may take its time, when its turn comes.
     async fn ask(&self, answer: impl FnOnce(&dyn Store) -> Response + Send + 'static) -> Response {
         let store = Arc::clone(&self.store);
-        let answer = tokio::task::spawn_blocking(move || answer(&*store));
+        let answer = self.turns.take(move || answer(&*store));
         answer.await.unwrap_or_else(|error| {
             tracing::error!(error = %error, "an answer of the Jaeger API broke off");
             StatusCode::INTERNAL_SERVER_ERROR.into_response()

@@ -8,6 +8,7 @@ mod jaeger;
 mod meter;
 mod otlp;
 pub mod store;
+mod turns;
 
 pub use config::Config;
 pub use endpoints::endpoints;

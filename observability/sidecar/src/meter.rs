@@ -15,7 +15,8 @@ const BYTES: &str = "sidecar_store_bytes";
 const LIMIT: &str = "sidecar_store_limit_bytes";
 
 /// Why a whole request is refused.
-const REASONS: [&str; 5] = ["too_large", "bad_data", "content_type", "encoding", "full"];
+const REASONS: [&str; 7] =
+    ["too_large", "bad_data", "content_type", "encoding", "full", "slow", "address"];
 
 /// Describes all, and begins every counter at 0, so that its first event is an increase.
 pub(crate) fn start() {

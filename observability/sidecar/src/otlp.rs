@@ -1,19 +1,23 @@
 //! OTLP in, by gRPC and by HTTP, as the specification of OpenTelemetry has it.
 //!
-//! A request is limited to [`LARGEST`] bytes as it arrives and again as it is unpacked; what all requests hold together is limited by a
-//! [`Budget`]. Who finds it spent is told to come back: the senders keep their data and try again.
+//! A request is limited to [`LARGEST`] bytes as it arrives and again as it is unpacked. What all requests hold together, decoded too, is
+//! limited by a [`Budget`]. Who finds it spent is told to come back: the senders keep their data and try again.
 
 mod budget;
 mod grpc;
 mod http;
+pub(crate) mod json;
+mod receive;
 mod signal;
 mod status;
 #[cfg(test)]
 mod tests;
+mod weight;
 
 pub(crate) use budget::Budget;
 pub(crate) use grpc::grpc;
 pub(crate) use http::http;
+pub(crate) use status::Refusal;
 
 /// Bytes of one request, packed and unpacked: what the specification recommends.
 pub(crate) const LARGEST: usize = 64 << 20;

@@ -25,6 +25,7 @@ pub use query::{
 
 pub(crate) use decode::spans as decode_spans;
 pub(crate) use model::double_json;
+pub(crate) use red::OTHER;
 
 use opentelemetry_proto::tonic::{logs::v1::ResourceLogs, trace::v1::ResourceSpans};
 use tokio::sync::broadcast;

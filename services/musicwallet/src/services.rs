@@ -79,7 +79,13 @@ impl Settings {
     /// `None` when one of them is wrong; the reader knows which.
     pub(crate) fn read(target: Target, reader: &mut Reader) -> Option<Settings> {
         match target {
-            Target::Sidecar => Part::read(reader).map(Settings::Sidecar),
+            Target::Sidecar => {
+                let config: sidecar::Config = Part::read(reader)?;
+                for (variable, message) in config.open_to_others() {
+                    reader.mistake(variable, message);
+                }
+                Some(Settings::Sidecar(config))
+            }
             Target::Accounts => Part::read(reader).map(Settings::Accounts),
             Target::Catalog => Part::read(reader).map(Settings::Catalog),
             Target::Gateway => Part::read(reader).map(Settings::Gateway),

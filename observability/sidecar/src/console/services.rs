@@ -9,7 +9,7 @@ use super::error::Error;
 use super::format::{clip, count, counted, digits, duration, now, percent};
 use super::layout::{Nav, Palette};
 use super::params::{Link, Params};
-use crate::store::{BUCKET_NS, Bucket, Rollup, SpanKind};
+use crate::store::{BUCKET_NS, Bucket, OTHER, Rollup, SpanKind};
 
 /// Operations shown of a service, the most called first.
 const OPERATIONS: usize = 60;
@@ -196,7 +196,10 @@ fn operations(service: &str, own: &[&Rollup], range: &Range) -> Markup {
                         @for (rollup, bars, total) in rows.iter().take(OPERATIONS) {
                             @let traces = Link::to("/").set("service", service).set("op", &rollup.operation);
                             tr {
-                                td { a href=(traces) { (clip(&rollup.operation, 160)) } }
+                                td {
+                                    @if &*rollup.operation == OTHER { span.muted title="Those for which there is no room" { (OTHER) } }
+                                    @else { a href=(traces) { (clip(&rollup.operation, 160)) } }
+                                }
                                 td.muted { (rollup.kind.name()) }
                                 td.num { (count(total.count)) }
                                 td.num {

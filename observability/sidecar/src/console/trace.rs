@@ -77,11 +77,14 @@ pub(super) async fn show(
                 ..LogQuery::default()
             });
             logs.sort_by_key(|log| (log.time_ns, log.sequence));
-            Some(Shown::new(trace, logs, palette))
+            let shown = Shown::new(trace, logs, palette);
+            let chosen = view.choose(&shown); // reads every span where something is searched for
+            Some((shown, view, chosen))
         })
         .await?;
-    let Some(shown) = found else { return Err(Error::no_trace(&id.to_string())) };
-    let chosen = view.choose(&shown);
+    let Some((shown, view, chosen)) = found else {
+        return Err(Error::no_trace(&id.to_string()));
+    };
     let peers = match chosen.span {
         Some(at) => Some(detail::Peers::ask(&console, &shown.trace.spans[at]).await?),
         None => None,

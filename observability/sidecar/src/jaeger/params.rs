@@ -8,8 +8,8 @@ use http::request::Parts;
 
 use crate::store::TraceId;
 
-/// More traces than that are not told at once, whatever is asked for.
-const MOST_TRACES: usize = 10_000;
+/// More traces than that are not told at once, whatever is asked for: as many as Jaeger's page can ask for.
+const MOST_TRACES: usize = 1_500;
 
 /// Why a parameter is wrong, as a sentence with its name.
 pub(super) type Refusal = String;

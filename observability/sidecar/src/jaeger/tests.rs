@@ -70,6 +70,20 @@ async fn otlp_is_transformed_without_being_kept() {
     assert_eq!(get(&router, "/api/services").await.json["data"], json!([]));
     let bad = send(&router, Request::post("/api/transform").body("{".into()).unwrap()).await;
     assert_eq!(bad.status, 400, "{}", bad.text);
+
+    // As other programs write it: empty lists without their only field, infinity as a text.
+    let mut terse: Value = serde_json::from_str(SENT).unwrap();
+    let attributes = &mut terse["resourceSpans"][0]["scopeSpans"][0]["spans"][0]["attributes"];
+    *attributes = json!([{"key": "none", "value": {"arrayValue": {}}},
+        {"key": "most", "value": {"doubleValue": "Infinity"}}]);
+    let request = Request::post("/api/transform").body(terse.to_string().into()).unwrap();
+    let answer = send(&router, request).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    assert!(answer.text.contains("Infinity"), "{}", answer.text);
+
+    let empty = format!(r#"{{"resourceSpans":[{}{{}}]}}"#, "{},".repeat(600_000));
+    let large = send(&router, Request::post("/api/transform").body(empty.into()).unwrap()).await;
+    assert_eq!(large.status, 413, "{}", large.text);
 }
 
 #[tokio::test]

@@ -20,11 +20,17 @@ use super::{
     params::{Params, Refusal, trace_id},
     v1_trace::{self, V1Trace},
 };
-use crate::store::{SpanKind, Store, Trace, TraceId, TraceQuery, decode_spans};
+use crate::{
+    otlp,
+    store::{SpanKind, Store, Trace, TraceId, TraceQuery, decode_spans},
+};
 
 /// How far back a search and the map of dependencies look where nobody says.
 const SEARCH_LOOKBACK_NS: u64 = 2 * 24 * 3_600_000_000_000;
 const DEPENDENCIES_LOOKBACK_NS: u64 = 24 * 3_600_000_000_000;
+
+/// What a file that is transformed may take once it is decoded.
+const TRANSFORM_MEMORY: usize = 256 << 20;
 
 pub(super) fn router() -> Router<Jaeger> {
     Router::new()
@@ -253,21 +259,36 @@ async fn dependencies(State(jaeger): State<Jaeger>, params: Params) -> Response 
 }
 
 /// OTLP JSON, such as v3 gives and people save, as v1 would tell it. Nothing is kept.
-async fn transform(params: Params, body: Bytes) -> Response {
-    let data: TracesData = match serde_json::from_slice(&body) {
-        Ok(data) => data,
-        Err(why) => return refused(&format!("cannot unmarshal OTLP: {why}")),
-    };
-    let mut traces: Vec<Trace> = Vec::new();
-    let mut known: HashMap<TraceId, usize> = HashMap::new();
-    for span in decode_spans(data.resource_spans) {
-        let at = *known.entry(span.trace_id).or_insert_with(|| {
-            traces.push(Trace { id: span.trace_id, spans: Vec::new() });
-            traces.len() - 1
-        });
-        traces[at].spans.push(span);
-    }
-    listed(shown(traces, true), None, params.pretty())
+async fn transform(State(jaeger): State<Jaeger>, params: Params, body: Bytes) -> Response {
+    jaeger
+        .ask(move |_| {
+            let mut left = TRANSFORM_MEMORY;
+            let room = |bytes: usize| {
+                left = left.checked_sub(bytes).ok_or(otlp::Refusal::TooLarge)?;
+                Ok(())
+            };
+            let data: TracesData = match otlp::json::read(&body, room) {
+                Ok(data) => data,
+                Err(otlp::Refusal::TooLarge) => {
+                    let told = "the file takes more than 256 MiB once it is decoded; cut it";
+                    return failure(StatusCode::PAYLOAD_TOO_LARGE, told);
+                }
+                Err(why) => {
+                    return refused(&format!("cannot unmarshal OTLP: {}", why.message()));
+                }
+            };
+            let mut traces: Vec<Trace> = Vec::new();
+            let mut known: HashMap<TraceId, usize> = HashMap::new();
+            for span in decode_spans(data.resource_spans) {
+                let at = *known.entry(span.trace_id).or_insert_with(|| {
+                    traces.push(Trace { id: span.trace_id, spans: Vec::new() });
+                    traces.len() - 1
+                });
+                traces[at].spans.push(span);
+            }
+            listed(shown(traces, true), None, params.pretty())
+        })
+        .await
 }
 
 /// There is no store for metrics; Jaeger's page then has no monitor.

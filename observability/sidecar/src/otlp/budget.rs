@@ -10,6 +10,7 @@ const UNIT: usize = 4 << 10;
 /// The bytes that requests hold while they are received, unpacked and kept, all together. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Budget {
+    total: usize,
     units: Arc<Semaphore>,
 }
 
@@ -23,7 +24,7 @@ pub(crate) struct Share {
 
 impl Budget {
     pub(crate) fn new(bytes: usize) -> Budget {
-        Budget { units: Arc::new(Semaphore::new(bytes / UNIT)) }
+        Budget { total: bytes, units: Arc::new(Semaphore::new(bytes / UNIT)) }
     }
 
     pub(crate) fn share(&self) -> Share {
@@ -32,9 +33,12 @@ impl Budget {
 }
 
 impl Share {
-    /// Takes `bytes` more, or none when there are not as many: nobody waits holding a part.
+    /// Takes `bytes` more, or none when there are not as many: nobody waits holding a part. What is more than there ever are is too large.
     pub(crate) fn grow(&mut self, bytes: usize) -> Result<(), Refusal> {
-        self.bytes += bytes;
+        self.bytes = self.bytes.saturating_add(bytes);
+        if self.bytes > self.budget.total {
+            return Err(Refusal::TooLarge);
+        }
         let held = self.held.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
         let missing = self.bytes.div_ceil(UNIT).saturating_sub(held);
         let missing = u32::try_from(missing).map_err(|_| Refusal::Full)?;
@@ -61,9 +65,10 @@ mod tests {
         first.grow(7 * UNIT).unwrap();
         let mut second = budget.share();
         second.grow(1).unwrap();
-        assert!(second.grow(UNIT).is_err());
+        assert_eq!(second.grow(UNIT), Err(Refusal::Full));
         drop(first);
         second.grow(UNIT).unwrap();
+        assert_eq!(second.grow(10 * UNIT), Err(Refusal::TooLarge), "that never fits");
         drop(second);
         assert_eq!(budget.units.available_permits(), 10);
     }

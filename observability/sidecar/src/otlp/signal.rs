@@ -16,6 +16,7 @@ use prost::Message;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use super::weight::{self, Shape};
 use crate::{Store, meter, store::Added};
 
 /// What is the same for the three signals.
@@ -25,6 +26,8 @@ pub(crate) trait Signal: Message + DeserializeOwned + Default + 'static {
 
     /// The label of metrics.
     const NAME: &'static str;
+    /// What its messages are made of.
+    const SHAPE: &'static Shape;
     /// The name of the count in the answer as JSON.
     const REJECTED: &'static str;
 
@@ -59,6 +62,7 @@ impl Signal for ExportTraceServiceRequest {
     type Response = ExportTraceServiceResponse;
 
     const NAME: &'static str = "traces";
+    const SHAPE: &'static Shape = &weight::TRACES;
     const REJECTED: &'static str = "rejectedSpans";
 
     fn keep(self, store: &dyn Store) -> Added {
@@ -78,6 +82,7 @@ impl Signal for ExportLogsServiceRequest {
     type Response = ExportLogsServiceResponse;
 
     const NAME: &'static str = "logs";
+    const SHAPE: &'static Shape = &weight::LOGS;
     const REJECTED: &'static str = "rejectedLogRecords";
 
     fn keep(self, store: &dyn Store) -> Added {
@@ -97,6 +102,7 @@ impl Signal for ExportMetricsServiceRequest {
     type Response = ExportMetricsServiceResponse;
 
     const NAME: &'static str = "metrics";
+    const SHAPE: &'static Shape = &weight::METRICS;
     const REJECTED: &'static str = "rejectedDataPoints";
 
     /// There is no store for metrics: the services' own are scraped. All are rejected, which senders must not repeat.

@@ -12,7 +12,7 @@ pub(crate) const RETRY_AFTER_SECONDS: i64 = 1;
 /// Why a whole request is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Refusal {
-    /// More than [`LARGEST`](super::LARGEST), packed or unpacked.
+    /// More than [`LARGEST`](super::LARGEST), packed or unpacked, or more than the whole budget once it is decoded.
     TooLarge,
     /// It cannot be understood.
     BadData(String),
@@ -22,18 +22,27 @@ pub(crate) enum Refusal {
     Encoding,
     /// Too much is being received already.
     Full,
+    /// It did not arrive in time.
+    Slow,
+    /// Nothing is received at this path.
+    Path,
+    /// Not by this method.
+    Method,
 }
 
 impl Refusal {
     pub(crate) fn message(&self) -> String {
         match self {
             Refusal::TooLarge => {
-                "the request is larger than 64 MiB; send smaller batches".to_owned()
+                "the request is larger than 64 MiB, or takes more than 256 MiB once it is decoded; send smaller batches".to_owned()
             }
             Refusal::BadData(why) => format!("the request cannot be understood: {why}"),
             Refusal::ContentType => "send application/x-protobuf or application/json".to_owned(),
             Refusal::Encoding => "send the body plain or with Content-Encoding: gzip".to_owned(),
             Refusal::Full => "too much is being received at the moment; try again".to_owned(),
+            Refusal::Slow => "the request was not complete within 30 s; send smaller batches".to_owned(),
+            Refusal::Path => "there are /v1/traces, /v1/logs and /v1/metrics".to_owned(),
+            Refusal::Method => "send it by POST".to_owned(),
         }
     }
 
@@ -43,6 +52,9 @@ impl Refusal {
             Refusal::BadData(_) => StatusCode::BAD_REQUEST,
             Refusal::ContentType | Refusal::Encoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Refusal::Full => StatusCode::SERVICE_UNAVAILABLE,
+            Refusal::Slow => StatusCode::REQUEST_TIMEOUT,
+            Refusal::Path => StatusCode::NOT_FOUND,
+            Refusal::Method => StatusCode::METHOD_NOT_ALLOWED,
         }
     }
 
@@ -50,6 +62,9 @@ impl Refusal {
         match self {
             Refusal::TooLarge => Code::ResourceExhausted,
             Refusal::Full => Code::Unavailable,
+            Refusal::Slow => Code::DeadlineExceeded,
+            Refusal::Path => Code::NotFound,
+            Refusal::Method => Code::Unimplemented,
             Refusal::BadData(_) | Refusal::ContentType | Refusal::Encoding => Code::InvalidArgument,
         }
     }
@@ -61,6 +76,8 @@ impl Refusal {
             Refusal::ContentType => "content_type",
             Refusal::Encoding => "encoding",
             Refusal::Full => "full",
+            Refusal::Slow => "slow",
+            Refusal::Path | Refusal::Method => "address",
         });
     }
 

@@ -34,7 +34,11 @@ struct Receivers {
     http: String,
     grpc: String,
     client: Client,
+    budget: Budget,
 }
+
+/// Enough for requests of some spans.
+const ROOM: usize = 16 << 20;
 
 async fn start(budget: usize) -> Receivers {
     let store: Arc<dyn Store> = Arc::new(MemoryStore::new(1 << 20, 1 << 20));
@@ -46,8 +50,9 @@ async fn start(budget: usize) -> Receivers {
         url
     };
     let http = serve(http(store.clone(), budget.clone())).await;
-    let grpc = serve(grpc(store.clone(), budget)).await;
-    Receivers { store, http, grpc, client: Client::builder().no_proxy().build().unwrap() }
+    let grpc = serve(grpc(store.clone(), budget.clone())).await;
+    let client = Client::builder().no_proxy().build().unwrap();
+    Receivers { store, http, grpc, client, budget }
 }
 
 impl Receivers {
@@ -125,7 +130,7 @@ async fn parts(response: Response) -> (u16, String, Vec<u8>) {
 
 #[tokio::test]
 async fn protobuf_and_json_plain_and_packed_are_kept() {
-    let receivers = start(1 << 20).await;
+    let receivers = start(ROOM).await;
     let protobuf = traces(vec![span(1)]).encode_to_vec();
     let answer = parts(receivers.post("traces", PROTOBUF, protobuf).await).await;
     assert_eq!(answer, (200, PROTOBUF.to_owned(), Vec::new()));
@@ -161,7 +166,7 @@ async fn protobuf_and_json_plain_and_packed_are_kept() {
 
 #[tokio::test]
 async fn grpc_is_kept_plain_and_packed() {
-    let receivers = start(1 << 20).await;
+    let receivers = start(ROOM).await;
     let mut plain = TraceServiceClient::connect(receivers.grpc.clone()).await.unwrap();
     let answer = plain.export(traces(vec![span(1)])).await.unwrap().into_inner();
     assert_eq!(answer, ExportTraceServiceResponse { partial_success: None });
@@ -179,7 +184,7 @@ async fn grpc_is_kept_plain_and_packed() {
 
 #[tokio::test]
 async fn what_cannot_be_kept_is_refused_by_partial_success() {
-    let receivers = start(1 << 20).await;
+    let receivers = start(ROOM).await;
     let nobody = Span { trace_id: vec![0; 16], ..span(1) };
     let short = Span { span_id: vec![1; 3], ..span(1) };
     let body = traces(vec![nobody, span(2), short]).encode_to_vec();
@@ -201,7 +206,7 @@ async fn what_cannot_be_kept_is_refused_by_partial_success() {
 
 #[tokio::test]
 async fn a_refused_request_is_answered_with_a_status_in_its_own_format() {
-    let receivers = start(1 << 20).await;
+    let receivers = start(ROOM).await;
     for (kind, body, code) in [
         (PROTOBUF, vec![0xff; 100], 400),
         (JSON, b"{\"resourceSpans\":7}".to_vec(), 400),
@@ -243,12 +248,16 @@ async fn the_limit_holds_before_and_after_unpacking() {
     let mut client = TraceServiceClient::connect(receivers.grpc.clone()).await.unwrap();
     let named = Span { name: "x".repeat(LARGEST), ..span(1) };
     let refused = client.export(traces(vec![named])).await.unwrap_err();
-    assert!([Code::ResourceExhausted, Code::OutOfRange].contains(&refused.code()), "{refused:?}");
+    assert_eq!(refused.code(), Code::ResourceExhausted, "{refused:?}");
+    let details = RpcStatus::decode(refused.details()).unwrap().details;
+    assert!(details.is_empty(), "who is told when to come back does so: {details:?}");
 }
 
 #[tokio::test]
 async fn who_finds_the_budget_spent_is_told_when_to_come_back() {
-    let receivers = start(16 << 10).await;
+    let receivers = start(1 << 20).await;
+    let mut others = receivers.budget.share();
+    others.grow((1 << 20) - (64 << 10)).unwrap();
     let named = || traces(vec![Span { name: "x".repeat(64 << 10), ..span(1) }]);
     let full = receivers.post("traces", PROTOBUF, named().encode_to_vec()).await;
     assert_eq!(full.headers()["retry-after"], "1");
@@ -267,9 +276,159 @@ async fn who_finds_the_budget_spent_is_told_when_to_come_back() {
     client.export(traces(vec![span(2)])).await.unwrap();
 }
 
+/// Few bytes that become much more once they are decoded.
+fn empty_spans(count: usize) -> Vec<u8> {
+    let scope = [0x12, 0].repeat(count);
+    let mut message = Vec::new();
+    for (tag, length) in [(1, scope.len() + 1 + varint_len(scope.len())), (2, scope.len())] {
+        prost::encoding::encode_key(tag, prost::encoding::WireType::LengthDelimited, &mut message);
+        prost::encoding::encode_varint(length as u64, &mut message);
+    }
+    message.extend(scope);
+    message
+}
+
+fn varint_len(number: usize) -> usize {
+    prost::encoding::encoded_len_varint(number as u64)
+}
+
+#[tokio::test]
+async fn what_a_request_becomes_is_weighed_before_it_is_decoded() {
+    let receivers = start(64 << 20).await;
+    let bomb = gzip(&empty_spans(1 << 20));
+    assert!(bomb.len() < 64 << 10);
+    assert_eq!(receivers.post_packed(PROTOBUF, bomb).await.status(), 413);
+    let empty = "{},".repeat(1 << 20);
+    let json = format!("{{\"resourceSpans\":[{{\"scopeSpans\":[{{\"spans\":[{empty}{{}}]}}]}}]}}");
+    assert_eq!(receivers.post_packed(JSON, gzip(json.as_bytes())).await.status(), 413);
+
+    let resource_spans = ExportTraceServiceRequest::decode(&*empty_spans(1 << 20)).unwrap();
+    let client = TraceServiceClient::connect(receivers.grpc.clone()).await.unwrap();
+    let mut client = client.send_compressed(CompressionEncoding::Gzip);
+    let refused = client.export(resource_spans).await.unwrap_err();
+    assert_eq!(refused.code(), Code::ResourceExhausted, "{refused:?}");
+    assert_eq!(receivers.store.stats().spans, 0);
+}
+
+#[tokio::test]
+async fn ten_thousand_ordinary_spans_fit_in_either_format() {
+    let receivers = start(4 * LARGEST).await;
+    let attributes: Vec<KeyValue> = (0..8)
+        .map(|n| KeyValue {
+            key: format!("http.request.header.{n}"),
+            value: Some(AnyValue {
+                value: Some(any_value::Value::StringValue("a value of some length".to_owned())),
+            }),
+            ..KeyValue::default()
+        })
+        .collect();
+    let spans = (1..=10_000_u64).map(|id| Span {
+        span_id: id.to_be_bytes().to_vec(),
+        attributes: attributes.clone(),
+        ..span(1)
+    });
+    let request = traces(spans.collect());
+    let protobuf = gzip(&request.encode_to_vec());
+    assert_eq!(receivers.post_packed(PROTOBUF, protobuf).await.status(), 200);
+    let json = serde_json::to_vec(&request).unwrap();
+    assert_eq!(receivers.post_packed(JSON, gzip(&json)).await.status(), 200);
+    let mut client = TraceServiceClient::connect(receivers.grpc.clone()).await.unwrap();
+    let answer = client.export(request).await.unwrap().into_inner();
+    assert_eq!(answer.partial_success, None);
+}
+
+/// What a call of gRPC is answered with: its code.
+async fn call(receivers: &Receivers, path: &str, encoding: &str, frame: Vec<u8>) -> i32 {
+    let request = receivers.client.post(format!("{}{path}", receivers.grpc));
+    let request =
+        request.header(CONTENT_TYPE, "application/grpc").header("grpc-encoding", encoding);
+    let answer = request.body(frame).send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    answer.headers()["grpc-status"].to_str().unwrap().parse().unwrap()
+}
+
+fn frame(packed: u8, message: &[u8]) -> Vec<u8> {
+    let mut frame = vec![packed];
+    frame.extend((message.len() as u32).to_be_bytes());
+    frame.extend(message);
+    frame
+}
+
+#[tokio::test]
+async fn a_call_that_cannot_be_understood_is_an_invalid_argument() {
+    let receivers = start(ROOM).await;
+    let export = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
+    for (encoding, body, code) in [
+        ("identity", frame(0, &[0xff; 100]), Code::InvalidArgument),
+        ("gzip", frame(1, b"not packed"), Code::InvalidArgument),
+        ("identity", frame(1, &gzip(b"")), Code::InvalidArgument),
+        ("identity", frame(0, b"")[..3].to_vec(), Code::InvalidArgument),
+        ("identity", [frame(0, b""), frame(0, b"")].concat(), Code::InvalidArgument),
+        ("zstd", frame(1, b""), Code::Unimplemented),
+        ("gzip", frame(1, &gzip(&vec![0; LARGEST + 1])), Code::ResourceExhausted),
+    ] {
+        assert_eq!(call(&receivers, export, encoding, body).await, code as i32, "{encoding}");
+    }
+    let nowhere = call(&receivers, "/some.Service/Method", "identity", frame(0, b"")).await;
+    assert_eq!(nowhere, Code::Unimplemented as i32);
+    assert_eq!(receivers.spans(), 0);
+}
+
+#[tokio::test]
+async fn json_may_leave_lists_out_and_write_doubles_as_text() {
+    let receivers = start(ROOM).await;
+    let attribute = |key: &str, value: Value| json!({"key": key, "value": value});
+    let json = json!({"resourceSpans": [{"scopeSpans": [{"spans": [{
+        "traceId": "5B8EFFF798038103D269B633813FC60C", "spanId": "EEE19B7EC3C1B174", "name": "pay",
+        "attributes": [
+            attribute("list", json!({"arrayValue": {}})),
+            attribute("map", json!({"kvlistValue": {}})),
+            attribute("nested", json!({"arrayValue": {"values": [{"arrayValue": {}}]}})),
+            attribute("nan", json!({"doubleValue": "NaN"})),
+            attribute("least", json!({"doubleValue": "-Infinity"})),
+            attribute("half", json!({"doubleValue": "0.5"})),
+        ],
+    }]}]}]});
+    let answer = receivers.post("traces", JSON, json.to_string().into_bytes()).await;
+    assert_eq!(parts(answer).await, (200, JSON.to_owned(), b"{}".to_vec()));
+    let id = "5b8efff798038103d269b633813fc60c".parse().unwrap();
+    let trace = receivers.store.trace(id).unwrap();
+    let shown: Vec<String> =
+        trace.spans[0].attributes.iter().map(|(_, it)| crate::store::value_text(it)).collect();
+    assert_eq!(shown, ["[]", "{}", "[[]]", "NaN", "-Infinity", "0.5"]);
+
+    let wrong = json.to_string().replace("0.5", "half");
+    let (status, _, body) = parts(receivers.post("traces", JSON, wrong.into_bytes()).await).await;
+    let told: Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(status, 400);
+    assert!(told["message"].as_str().unwrap().contains("column"), "{told}");
+}
+
+#[tokio::test]
+async fn every_error_is_a_status_that_a_page_may_read() {
+    let receivers = start(ROOM).await;
+    let send = async |method: &str, path: &str, kind: &str| {
+        let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
+        let request = receivers.client.request(method, format!("{}{path}", receivers.http));
+        let request = request.header(CONTENT_TYPE, kind).header("origin", "http://localhost:3000");
+        let answer = request.send().await.unwrap();
+        assert_eq!(answer.headers()["access-control-allow-origin"], "*");
+        parts(answer).await
+    };
+    for (method, path, code) in [("POST", "/v1/profiles", 404), ("GET", "/v1/traces", 405)] {
+        let (status, kind, body) = send(method, path, PROTOBUF).await;
+        assert_eq!((status, kind.as_str()), (code, PROTOBUF));
+        assert!(!RpcStatus::decode(body.as_slice()).unwrap().message.is_empty());
+        let (status, kind, body) = send(method, path, JSON).await;
+        assert_eq!((status, kind.as_str()), (code, JSON));
+        let told: Value = serde_json::from_slice(&body).unwrap();
+        assert!(told["message"].as_str().is_some_and(|message| !message.is_empty()));
+    }
+}
+
 #[tokio::test]
 async fn a_page_of_a_browser_may_send() {
-    let receivers = start(1 << 20).await;
+    let receivers = start(ROOM).await;
     let url = format!("{}/v1/traces", receivers.http);
     let preflight = receivers
         .client

@@ -8,11 +8,25 @@ use std::{
 };
 
 use opentelemetry_proto::tonic::trace::v1::{
-    ResourceSpans, ScopeSpans, Span as WireSpan, TracesData, status::StatusCode,
+    ResourceSpans, Span as WireSpan, TracesData, status::StatusCode,
 };
-use prost::Message;
+use prost::{
+    Message,
+    encoding::{WireType, encode_key, encode_varint},
+};
 
 use super::{Added, Span, SpanId, SpanKind, Trace, TraceId, decode};
+
+/// What the resources and scopes of one request may take in bytes, repeated for each of its traces.
+const COPIES: usize = 64 << 20;
+
+/// The numbers of OTLP's fields: of `TracesData`, `ResourceSpans` and `ScopeSpans`.
+const RESOURCE_SPANS: u32 = 1;
+const SCOPE_SPANS: u32 = 2;
+const SPANS: u32 = 2;
+
+/// Where no span comes from.
+const NOWHERE: (usize, usize) = (usize::MAX, usize::MAX);
 
 /// What a service does: the same for many spans, kept once.
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -104,32 +118,32 @@ pub(super) fn trace(fragments: &[Arc<Fragment>]) -> Option<Trace> {
     Some(Trace { id: spans.first()?.trace_id, spans })
 }
 
-/// Sorts what arrived by trace, in the order of the first spans; what has no valid ids is rejected.
+/// Sorts what arrived by trace, in the order of the first spans; what has no valid ids is rejected, and what comes after so many traces
+/// that the copies of resource and scope exceed [`COPIES`].
 pub(super) fn split(resources: Vec<ResourceSpans>) -> (Vec<(TraceId, Fragment)>, Added) {
     let mut split = Split::default();
     for (resource_number, mut resource) in resources.into_iter().enumerate() {
         let service = decode::name_service(&mut resource.resource);
         let scopes = std::mem::take(&mut resource.scope_spans);
+        let resource = resource.encode_to_vec();
         let sender = digest(0, &resource);
         for (scope_number, mut scope) in scopes.into_iter().enumerate() {
             let spans = std::mem::take(&mut scope.spans);
+            let scope = scope.encode_to_vec();
             let maker = digest(sender, &scope);
             let place = Place { resource: &resource, scope: &scope, resource_number, scope_number };
             for span in spans {
-                split.add(span, &service, maker, &place);
+                split.add(&span, &service, maker, &place);
             }
         }
     }
-    let fragments = split.parts.into_iter().map(|part| {
-        let data = TracesData { resource_spans: part.resources }.encode_to_vec();
-        (part.id, Fragment { index: part.index.into(), data: data.into() })
-    });
+    let fragments = split.parts.into_iter().map(Part::finish);
     (fragments.collect(), split.added)
 }
 
-fn digest(seed: u64, message: &impl Message) -> u64 {
+fn digest(seed: u64, encoded: &[u8]) -> u64 {
     let mut hasher = DefaultHasher::new();
-    (seed, message.encode_to_vec()).hash(&mut hasher);
+    (seed, encoded).hash(&mut hasher);
     hasher.finish()
 }
 
@@ -137,26 +151,42 @@ fn digest(seed: u64, message: &impl Message) -> u64 {
 struct Split {
     parts: Vec<Part>,
     known: HashMap<TraceId, usize>,
+    /// Bytes of the resources and scopes in all parts.
+    copied: usize,
     added: Added,
 }
 
+/// A fragment that grows: encoded from the inside, each message when nothing more comes into it.
 struct Part {
     id: TraceId,
-    resources: Vec<ResourceSpans>,
     index: Vec<Entry>,
+    /// `TracesData` as far as it is complete.
+    data: Vec<u8>,
+    /// The `ResourceSpans` that the last span came with, as far as it is complete.
+    resource: Vec<u8>,
+    /// The `ScopeSpans` that the last span came with.
+    scope: Vec<u8>,
     /// Where the last span came from: the next one from there joins it.
     last: (usize, usize),
 }
 
+/// Where a span came from: its resource and scope, encoded without what is in them.
 struct Place<'a> {
-    resource: &'a ResourceSpans,
-    scope: &'a ScopeSpans,
+    resource: &'a [u8],
+    scope: &'a [u8],
     resource_number: usize,
     scope_number: usize,
 }
 
+/// Appends a message as a field of another one.
+fn append(to: &mut Vec<u8>, tag: u32, message: &[u8]) {
+    encode_key(tag, WireType::LengthDelimited, to);
+    encode_varint(message.len() as u64, to);
+    to.extend_from_slice(message);
+}
+
 impl Split {
-    fn add(&mut self, span: WireSpan, service: &Arc<str>, maker: u64, place: &Place<'_>) {
+    fn add(&mut self, span: &WireSpan, service: &Arc<str>, maker: u64, place: &Place<'_>) {
         let parent = match span.parent_span_id.as_slice() {
             [] => Ok(None),
             id if id.len() == 8 => Ok(SpanId::from_bytes(id)), // all zero says: none
@@ -169,14 +199,21 @@ impl Split {
         let (id, span_id, parent) = match (id, span_id, parent) {
             (Ok(id), Ok(span_id), Ok(parent)) => (id, span_id, parent),
             (Err(reason), _, _) | (_, Err(reason), _) | (_, _, Err(reason)) => {
-                self.added.rejected += 1;
-                if self.added.reason.is_empty() {
-                    self.added.reason = reason.to_owned();
-                }
-                return;
+                return self.reject(reason);
             }
         };
+        let known = self.known.get(&id).copied();
+        let last = known.map_or(NOWHERE, |at| self.parts[at].last);
+        let copied = self.copied + place.copied_after(last);
+        if copied > COPIES {
+            return self.reject(
+                "resource and scope are kept with each trace, and for those of this request that takes more than \
+                 64 MiB; send fewer traces at once",
+            );
+        }
+        self.copied = copied;
         self.added.accepted += 1;
+        let encoded = span.encode_to_vec();
         let entry = Entry {
             span_id,
             parent,
@@ -188,34 +225,77 @@ impl Split {
                 kind: SpanKind::from_number(span.kind),
             }),
             error: span.status.as_ref().is_some_and(|it| it.code() == StatusCode::Error),
-            digest: digest(maker, &span),
+            digest: digest(maker, &encoded),
         };
-        self.part(id).add(span, entry, place);
-    }
-
-    fn part(&mut self, id: TraceId) -> &mut Part {
-        let at = *self.known.entry(id).or_insert_with(|| {
-            let last = (usize::MAX, usize::MAX);
-            self.parts.push(Part { id, resources: Vec::new(), index: Vec::new(), last });
+        let at = known.unwrap_or_else(|| {
+            self.known.insert(id, self.parts.len());
+            self.parts.push(Part::new(id));
             self.parts.len() - 1
         });
-        &mut self.parts[at]
+        self.parts[at].add(&encoded, entry, place);
+    }
+
+    fn reject(&mut self, reason: &str) {
+        self.added.rejected += 1;
+        if self.added.reason.is_empty() {
+            reason.clone_into(&mut self.added.reason);
+        }
+    }
+}
+
+impl Place<'_> {
+    /// The bytes of resource and scope that are copied for a span whose trace had its last one elsewhere.
+    fn copied_after(&self, last: (usize, usize)) -> usize {
+        match last {
+            (resource, scope) if resource == self.resource_number => {
+                if scope == self.scope_number {
+                    0
+                } else {
+                    self.scope.len()
+                }
+            }
+            _ => self.resource.len() + self.scope.len(),
+        }
     }
 }
 
 impl Part {
-    fn add(&mut self, span: WireSpan, entry: Entry, place: &Place<'_>) {
-        if self.last.0 != place.resource_number {
-            self.resources.push(place.resource.clone());
-            self.last = (place.resource_number, usize::MAX);
+    fn new(id: TraceId) -> Part {
+        let (data, resource, scope) = (Vec::new(), Vec::new(), Vec::new());
+        Part { id, index: Vec::new(), data, resource, scope, last: NOWHERE }
+    }
+
+    fn add(&mut self, span: &[u8], entry: Entry, place: &Place<'_>) {
+        if self.last != (place.resource_number, place.scope_number) {
+            self.close_scope();
+            if self.last.0 != place.resource_number {
+                self.close_resource();
+                self.resource.extend_from_slice(place.resource);
+            }
+            self.scope.extend_from_slice(place.scope);
+            self.last = (place.resource_number, place.scope_number);
         }
-        let Some(resource) = self.resources.last_mut() else { return };
-        if self.last.1 != place.scope_number {
-            resource.scope_spans.push(place.scope.clone());
-            self.last.1 = place.scope_number;
-        }
-        let Some(scope) = resource.scope_spans.last_mut() else { return };
-        scope.spans.push(span);
+        append(&mut self.scope, SPANS, span);
         self.index.push(entry);
+    }
+
+    fn close_scope(&mut self) {
+        if self.last != NOWHERE {
+            append(&mut self.resource, SCOPE_SPANS, &self.scope);
+            self.scope.clear();
+        }
+    }
+
+    fn close_resource(&mut self) {
+        if self.last != NOWHERE {
+            append(&mut self.data, RESOURCE_SPANS, &self.resource);
+            self.resource.clear();
+        }
+    }
+
+    fn finish(mut self) -> (TraceId, Fragment) {
+        self.close_scope();
+        self.close_resource();
+        (self.id, Fragment { index: self.index.into(), data: self.data.into() })
     }
 }

@@ -2,10 +2,16 @@
 
 use std::{collections::VecDeque, mem::size_of, sync::Arc};
 
-use opentelemetry_proto::tonic::logs::v1::{LogRecord as WireRecord, ResourceLogs};
+use opentelemetry_proto::tonic::{
+    common::v1::any_value::Value,
+    logs::v1::{LogRecord as WireRecord, ResourceLogs},
+};
 use prost::Message;
 
-use super::{LogQuery, LogRecord, Resource, Scope, SpanId, Stats, TraceId, decode};
+use super::{
+    AnyValue, Attributes, KeyValue, LogQuery, LogRecord, Resource, Scope, SpanId, Stats, TraceId,
+    decode,
+};
 
 /// The records of one sender and logger that arrived together.
 #[derive(Debug)]
@@ -41,32 +47,67 @@ pub(super) struct Logs {
 
 /// Encodes what arrived; how many records there are.
 pub(super) fn batches(logs: Vec<ResourceLogs>) -> (Vec<Batch>, u64) {
-    let mut batches = Vec::new();
+    let mut batches: Vec<Batch> = Vec::new();
     let mut accepted = 0;
     for ResourceLogs { resource, scope_logs, schema_url } in logs {
         let service: Arc<str> = decode::service(resource.as_ref()).into();
-        let sender_bytes = resource.as_ref().map_or(0, Message::encoded_len) + schema_url.len();
         let resource = decode::resource(resource, schema_url);
+        let before = batches.len();
         for scope_logs in scope_logs {
-            let scope_bytes = scope_logs.scope.as_ref().map_or(0, Message::encoded_len);
             let entries: Box<[Entry]> = scope_logs.log_records.into_iter().map(entry).collect();
             if entries.is_empty() {
                 continue;
             }
             accepted += entries.len() as u64;
+            let scope = decode::scope(scope_logs.scope, scope_logs.schema_url);
             let content: usize = entries.iter().map(|it| size_of::<Entry>() + it.data.len()).sum();
-            let shared = service.len() + sender_bytes + scope_bytes + scope_logs.schema_url.len();
             batches.push(Batch {
                 service: Arc::clone(&service),
                 resource: Arc::clone(&resource),
-                scope: decode::scope(scope_logs.scope, scope_logs.schema_url),
                 first: 0,
                 entries,
-                bytes: size_of::<Batch>() + size_of::<usize>() + shared + content,
+                bytes: size_of::<Batch>() + size_of::<usize>() + scope_bytes(&scope) + content,
+                scope,
             });
+        }
+        // The last one to leave takes it along.
+        if let Some(last) = batches[before..].last_mut() {
+            last.bytes += service.len() + resource_bytes(&resource);
         }
     }
     (batches, accepted)
+}
+
+fn resource_bytes(resource: &Resource) -> usize {
+    size_of::<Resource>() + resource.schema_url.capacity() + attribute_bytes(&resource.attributes)
+}
+
+fn scope_bytes(scope: &Scope) -> usize {
+    let texts = scope.name.capacity() + scope.version.capacity() + scope.schema_url.capacity();
+    size_of::<Scope>() + texts + attribute_bytes(&scope.attributes)
+}
+
+fn attribute_bytes(attributes: &Attributes) -> usize {
+    let content = attributes.iter().map(|(key, value)| key.capacity() + value_bytes(value));
+    attributes.capacity() * size_of::<(String, AnyValue)>() + content.sum::<usize>()
+}
+
+/// What a value takes beside itself.
+fn value_bytes(value: &AnyValue) -> usize {
+    match &value.value {
+        Some(Value::StringValue(text)) => text.capacity(),
+        Some(Value::BytesValue(bytes)) => bytes.capacity(),
+        Some(Value::ArrayValue(list)) => {
+            let content = list.values.iter().map(value_bytes).sum::<usize>();
+            list.values.capacity() * size_of::<AnyValue>() + content
+        }
+        Some(Value::KvlistValue(map)) => {
+            let pair = |it: &KeyValue| it.key.capacity() + it.value.as_ref().map_or(0, value_bytes);
+            map.values.capacity() * size_of::<KeyValue>()
+                + map.values.iter().map(pair).sum::<usize>()
+        }
+        _ => 0,
+    }
 }
 
 fn entry(record: WireRecord) -> Entry {

@@ -176,9 +176,9 @@ pub fn latency_bound_ns(class: usize) -> u64 {
 /// Rate, errors and durations of one kind of spans.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rollup {
-    /// The service; `(other)` for all those for which there is no room.
+    /// The service; `(other)` for all those for which there is no room at all.
     pub service: Arc<str>,
-    /// The name of the spans; `(other)` likewise.
+    /// The name of the spans; `(other)` for those for which there is no room.
     pub operation: Arc<str>,
     /// Their kind.
     pub kind: SpanKind,

@@ -13,8 +13,17 @@ use super::{
 /// How long they are kept.
 const KEPT_NS: u64 = 3_600_000_000_000;
 
-/// How many (service, operation, kind) there are at most; what comes later counts as `(other)`. All of them full: 18 MB.
+/// How many (service, operation, kind) there are at most; what comes later counts as `(other)` of its service. All of them full: 20 MB.
 const SERIES: usize = 256;
+
+/// How many of them a single service has at most, so that one with ids in its names leaves room.
+const OF_ONE_SERVICE: usize = 128;
+
+/// How many (service, kind) have an `(other)` of their own; what comes later counts as `(other)` of `(other)`. All of them full: 5 MB.
+const OTHERS: usize = 64;
+
+/// The name of what has no room.
+pub(crate) const OTHER: &str = "(other)";
 
 /// Names longer than this count as `(other)` too.
 const NAME_BYTES: usize = 200;
@@ -23,6 +32,10 @@ const NAME_BYTES: usize = 200;
 #[derive(Debug, Default)]
 pub(super) struct Red {
     series: HashMap<Arc<Op>, VecDeque<Bucket>>,
+    /// How many of them each service has.
+    counts: HashMap<Arc<str>, usize>,
+    /// Of services that have no room, or none any more.
+    others: HashMap<(Arc<str>, SpanKind), VecDeque<Bucket>>,
     other: HashMap<SpanKind, VecDeque<Bucket>>,
     /// Up to when everything has been forgotten.
     forgotten: u64,
@@ -43,13 +56,26 @@ impl Red {
 
     fn buckets(&mut self, entry: &Entry) -> &mut VecDeque<Bucket> {
         let op = &entry.op;
-        let short = op.name.len() <= NAME_BYTES && op.service.len() <= NAME_BYTES;
-        let room = self.series.len() < SERIES && short;
-        if room || self.series.contains_key(op) {
-            self.series.entry(Arc::clone(op)).or_default()
-        } else {
-            self.other.entry(op.kind).or_default()
+        if self.series.contains_key(op) || self.take_room(op) {
+            return self.series.entry(Arc::clone(op)).or_default();
         }
+        let key = (Arc::clone(&op.service), op.kind);
+        let own = self.others.len() < OTHERS && op.service.len() <= NAME_BYTES;
+        if own || self.others.contains_key(&key) {
+            return self.others.entry(key).or_default();
+        }
+        self.other.entry(op.kind).or_default()
+    }
+
+    fn take_room(&mut self, op: &Op) -> bool {
+        let short = op.name.len() <= NAME_BYTES && op.service.len() <= NAME_BYTES;
+        if !short || self.series.len() >= SERIES {
+            return false;
+        }
+        let count = self.counts.entry(Arc::clone(&op.service)).or_default();
+        let room = *count < OF_ONE_SERVICE;
+        *count += usize::from(room);
+        room
     }
 
     /// What there is of `since..until`.
@@ -65,14 +91,20 @@ impl Red {
             kind: op.kind,
             buckets: within(buckets),
         });
+        let others = self.others.iter().map(|((service, kind), buckets)| Rollup {
+            service: Arc::clone(service),
+            operation: OTHER.into(),
+            kind: *kind,
+            buckets: within(buckets),
+        });
         let other = self.other.iter().map(|(kind, buckets)| Rollup {
-            service: "(other)".into(),
-            operation: "(other)".into(),
+            service: OTHER.into(),
+            operation: OTHER.into(),
             kind: *kind,
             buckets: within(buckets),
         });
         let mut rollups: Vec<Rollup> =
-            named.chain(other).filter(|it| !it.buckets.is_empty()).collect();
+            named.chain(others).chain(other).filter(|it| !it.buckets.is_empty()).collect();
         rollups.sort_by(|a, b| {
             (&a.service, &a.operation, a.kind).cmp(&(&b.service, &b.operation, b.kind))
         });
@@ -94,6 +126,11 @@ impl Red {
             !buckets.is_empty()
         };
         self.series.retain(|_, buckets| forget(buckets));
+        self.counts.clear();
+        for op in self.series.keys() {
+            *self.counts.entry(Arc::clone(&op.service)).or_default() += 1;
+        }
+        self.others.retain(|_, buckets| forget(buckets));
         self.other.retain(|_, buckets| forget(buckets));
     }
 }

@@ -349,12 +349,82 @@ fn rates_are_kept_for_an_hour_and_for_so_many_operations() {
         rollups.iter().map(|it| it.operation.to_string()).collect()
     };
     assert_eq!(names(store.red(0, u64::MAX)), ["young"]);
-    let many = (0..1_000).map(|n| span(2, n + 1, 0, &format!("op{n}"), 5)).collect();
-    store.add_spans(from("s", many));
+    let many = |service: &str, count: u64| {
+        let spans = (0..count).map(|n| span(2, n + 1, 0, &format!("op{n}"), 5)).collect();
+        store.add_spans(from(service, spans));
+    };
+    many("s", 1_000);
     let rollups = store.red(0, u64::MAX);
-    assert_eq!(rollups.len(), 257);
-    let other = rollups.iter().find(|it| &*it.operation == "(other)").unwrap();
-    assert_eq!(other.total().count, 1_001 - 256);
+    assert_eq!(rollups.len(), 129);
+    let other = |rollups: &[Rollup], service: &str| {
+        let found =
+            rollups.iter().find(|it| &*it.service == service && &*it.operation == "(other)");
+        found.map_or(0, |it| it.total().count)
+    };
+    assert_eq!(other(&rollups, "s"), 1_001 - 128);
+
+    // One with ids in its names hides no other; when all places are taken, each is still counted by its name.
+    many("calm", 1);
+    many("also busy", 1_000);
+    many("late", 3);
+    let rollups = store.red(0, u64::MAX);
+    assert!(rollups.iter().any(|it| (&*it.service, &*it.operation) == ("calm", "op0")));
+    assert_eq!(other(&rollups, "also busy"), 1_000 - 127);
+    assert_eq!(other(&rollups, "late"), 3);
+    for n in 0..100 {
+        many(&format!("service{n}"), 1);
+    }
+    let rollups = store.red(0, u64::MAX);
+    assert_eq!(rollups.len(), 256 + 64 + 1);
+    assert_eq!(other(&rollups, "(other)"), 100 - (64 - 3));
+}
+
+#[test]
+fn copies_of_a_resource_for_many_traces_are_bounded() {
+    let store = store(LARGE, LARGE);
+    let spans = (1..=300).map(|trace| span(trace, 1, 0, "op", 9)).collect();
+    let mut request = from("s", spans);
+    let large = text("large", &"x".repeat(1 << 20));
+    request[0].resource.as_mut().unwrap().attributes.push(large);
+    let added = store.add_spans(request);
+    assert_eq!((added.accepted, added.rejected), (63, 237));
+    assert!(added.reason.contains("64 MiB"), "{}", added.reason);
+    let last = store.trace(id(63)).unwrap();
+    assert_eq!(last.spans[0].resource.attributes.len(), 3);
+    assert_eq!(store.trace(id(64)), None);
+}
+
+#[test]
+fn a_trace_keeps_the_resource_and_scope_of_each_of_its_spans() {
+    let store = store(LARGE, LARGE);
+    let mut request = from("a", vec![span(1, 1, 0, "a1", 9), span(2, 1, 0, "other", 9)]);
+    let mut scope = request[0].scope_spans[0].clone();
+    scope.scope.as_mut().unwrap().name = "second".into();
+    scope.schema_url = "schema".into();
+    scope.spans = vec![span(1, 2, 1, "a2", 8), span(1, 3, 1, "a3", 7)];
+    request[0].scope_spans.push(scope);
+    request.extend(from("b", vec![span(1, 4, 1, "b1", 6)]));
+    request.extend(from("a", vec![span(1, 5, 1, "a4", 5)]));
+    assert_eq!(store.add_spans(request).accepted, 6);
+    let trace = store.trace(id(1)).unwrap();
+    let shown: Vec<_> = trace
+        .spans
+        .iter()
+        .map(|it| {
+            (&*it.service, it.name.as_str(), it.scope.name.as_str(), it.scope.schema_url.as_str())
+        })
+        .collect();
+    let second = |name| ("a", name, "second", "schema");
+    assert_eq!(
+        shown,
+        [
+            ("a", "a1", "lib", ""),
+            second("a2"),
+            second("a3"),
+            ("b", "b1", "lib", ""),
+            ("a", "a4", "lib", "")
+        ]
+    );
 }
 
 #[test]
@@ -460,6 +530,20 @@ fn the_oldest_logs_leave_first_and_are_counted() {
     assert_eq!(records[0].body, "line 499");
     store.add_logs(logs_from("s", vec![log(9, &"x".repeat(30_000), 0)]));
     assert_eq!((store.stats().logs, store.stats().log_bytes), (0, 0));
+}
+
+#[test]
+fn logs_count_what_their_resources_take_and_count_it_once() {
+    let store = store(LARGE, LARGE);
+    let mut request = logs_from("s", vec![log(9, "one", 1)]);
+    let attributes = &mut request[0].resource.as_mut().unwrap().attributes;
+    attributes.extend(std::iter::repeat_n(KeyValue::default(), 10_000));
+    let scope = request[0].scope_logs[0].clone();
+    request[0].scope_logs.extend(std::iter::repeat_n(scope, 9));
+    store.add_logs(request);
+    let held = 10_000 * size_of::<(String, AnyValue)>();
+    let counted = store.stats().log_bytes;
+    assert!((held..2 * held).contains(&counted), "{counted} for {held}");
 }
 
 #[test]

@@ -122,6 +122,27 @@ async fn the_link_to_the_next_error_goes_round_all_of_them() {
 }
 
 #[tokio::test]
+async fn the_keys_reach_matches_and_log_lines() {
+    let console = filled();
+    let mut page = console.page(&format!("{}?find=musics", address(READ))).await;
+    for mark in ["data-next", "data-previous", "data-next"] {
+        let link = page.find("a.button").into_iter().find(|it| it.has(mark)).unwrap();
+        let (target, address) = (link.get("data-to").to_owned(), link.get("href").to_owned());
+        assert_eq!(address.split_once('#').unwrap().1, target, "where the focus goes");
+        page = console.page(&address).await;
+        let row = page.one("tr.open").one("a.pick");
+        assert_eq!((row.get("id"), row.has("data-row")), (target.as_str(), true));
+    }
+    let page = console.page(&address(FAILED)).await;
+    let lines = page.find("tr.log");
+    assert!(!lines.is_empty());
+    for line in lines {
+        let target = line.all().into_iter().find(|it| it.has("data-row")).unwrap();
+        assert_eq!(target.get("tabindex"), "-1");
+    }
+}
+
+#[tokio::test]
 async fn an_error_deep_in_a_wide_trace_is_there_although_its_level_is_folded() {
     let console = Console::new();
     let mut sender = Sender::new(FAILED, ago(5));

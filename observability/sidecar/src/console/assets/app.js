@@ -34,38 +34,49 @@ if (live) {
   let paused = false, mark = live.dataset.mark || "", failures = 0;
   state.hidden = button.hidden = false;
 
+  // Reading a row or choosing a filter must not pull the list away from under the reader.
+  const reading = () => {
+    const rows = $("[data-rows]", live);
+    return live.contains(document.activeElement) && document.activeElement.matches("a") || !rows.matches("[data-first]") && rows.matches(":hover");
+  };
+  const tell = () => {
+    const held = paused || reading();
+    state.classList.toggle("paused", held || failures > 0);
+    const text = paused ? "Paused" : failures > 0 ? "Not reachable, trying again" : held ? "Held while you read" : "Live";
+    if (state.textContent !== text) state.textContent = text;
+  };
   const pause = (wanted) => {
     paused = wanted;
     button.textContent = paused ? "Resume" : "Pause";
     button.setAttribute("aria-pressed", String(paused));
-    state.classList.toggle("paused", paused);
-    state.textContent = paused ? "Paused" : "Live";
+    tell();
   };
   button.addEventListener("click", () => pause(!paused));
   document.addEventListener("keydown", (event) => {
     if (event.key === "p" && !typing(event)) pause(!paused);
   });
+  for (const kind of ["mouseover", "mouseout", "focusin", "focusout"]) live.addEventListener(kind, () => setTimeout(tell));
 
   async function poll() {
-    // Reading a row or choosing a filter must not pull the list away from under the pointer.
-    const busy = paused || document.hidden || live.contains(document.activeElement) && document.activeElement.matches("a");
-    if (!busy) {
+    if (!paused && !document.hidden && !reading()) {
       try {
         const address = live.dataset.live + (live.dataset.live.includes("?") ? "&" : "?") + "mark=" + encodeURIComponent(mark);
         const answer = await fetch(address, { cache: "no-store" });
         if (answer.status === 200) {
-          mark = answer.headers.get("x-mark") || "";
-          show(await answer.text());
+          const html = await answer.text();
+          if (!paused && !reading()) { // else they are fetched again
+            mark = answer.headers.get("x-mark") || "";
+            show(html);
+          }
         } else if (answer.status !== 204) {
           throw new Error(`status ${answer.status}`);
         }
-        if (failures > 0) { failures = 0; pause(false); }
+        failures = 0;
       } catch {
         failures += 1;
-        state.classList.add("paused");
-        state.textContent = "Not reachable, trying again";
       }
     }
+    tell();
     setTimeout(poll, failures ? 3000 : 1000);
   }
 
@@ -104,15 +115,18 @@ document.addEventListener("click", async (event) => {
 
 // ---- swap: a link or form inside [data-swap] replaces only that part, keeps the scroll position and the address ----
 
+let turn = 0; // of two quick clicks the later counts, whichever answer comes first
+
 async function swap(address, focus, push = true) {
-  const part = $("[data-swap]");
-  part.setAttribute("aria-busy", "true");
+  const mine = ++turn;
+  $("[data-swap]").setAttribute("aria-busy", "true");
   try {
     const answer = await fetch(address);
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     const next = $("[data-swap]", page);
     if (!answer.ok || !next) throw new Error("not this page");
-    part.replaceWith(document.adoptNode(next));
+    if (mine !== turn) return;
+    $("[data-swap]").replaceWith(document.adoptNode(next));
     if (push) history.pushState(null, "", address);
     reveal(next);
     tick();
@@ -124,7 +138,7 @@ async function swap(address, focus, push = true) {
     const said = $("[data-say]", next);
     if (said) say(said.dataset.say);
   } catch {
-    location.assign(address);
+    if (mine === turn) location.assign(address);
   }
 }
 document.addEventListener("click", (event) => {
@@ -142,9 +156,13 @@ document.addEventListener("submit", (event) => {
 });
 if ($("[data-swap]")) addEventListener("popstate", () => swap(location.href, null, false));
 
-// A filter that is chosen from a list is applied at once.
+// A filter that is chosen by pointer is applied at once. By keys one passes the others on the way to the one that is meant: Enter or the
+// button applies it.
+let pointed = false;
+document.addEventListener("pointerdown", () => { pointed = true; }, true);
+document.addEventListener("keydown", () => { pointed = false; }, true);
 document.addEventListener("change", (event) => {
-  if (event.target.matches("[data-auto] select, [data-auto] input[type=checkbox]")) event.target.form.requestSubmit();
+  if (pointed && event.target.matches("[data-auto] select, [data-auto] input[type=checkbox]")) event.target.form.requestSubmit();
 });
 // Empty fields do not belong into the address.
 document.addEventListener("submit", (event) => {
@@ -171,7 +189,7 @@ function step(by) {
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape" && event.target.matches("input")) return event.target.blur();
   if (typing(event)) return;
-  const inTree = document.activeElement?.closest?.("[role=treegrid] tr");
+  const inTree = document.activeElement?.closest?.("[role=treegrid] tr:not(.panel, .gap)");
   const click = (selector, root = document) => { const el = $(selector, root); if (el) el.click(); return el; };
   let done = true;
   switch (event.key) {

@@ -82,8 +82,8 @@ fn tools(shown: &Shown, view: &View, chosen: &Chosen, links: &Links<'_>) -> Mark
                     span.muted { (position) (counted(chosen.hits.len() as u64, "match", "matches")) }
                     @if chosen.hits.len() > 1 {
                         span.group {
-                            (jump(chosen, links, &chosen.hits, true, "Previous match", "↑"))
-                            (jump(chosen, links, &chosen.hits, false, "Next match", "↓"))
+                            (jump(shown, chosen, links, &chosen.hits, true, "Previous match", "↑"))
+                            (jump(shown, chosen, links, &chosen.hits, false, "Next match", "↓"))
                         }
                     }
                 }
@@ -113,6 +113,7 @@ fn tools(shown: &Shown, view: &View, chosen: &Chosen, links: &Links<'_>) -> Mark
 }
 
 fn jump(
+    shown: &Shown,
     chosen: &Chosen,
     links: &Links<'_>,
     among: &[usize],
@@ -122,7 +123,7 @@ fn jump(
 ) -> Markup {
     html! {
         @if let Some(at) = chosen.neighbour(among, back) {
-            a.button.small data-to="find" data-previous[back] data-next[!back] aria-label=(name) href=(links.jump(at)) { (sign) }
+            a.button.small data-to=(anchor(shown, at)) data-previous[back] data-next[!back] aria-label=(name) href=(links.jump(at)) { (sign) }
         }
     }
 }
@@ -312,7 +313,7 @@ fn log(shown: &Shown, at: usize, row: usize) -> Markup {
     html! {
         tr.log.(owner.map_or("", |at| shown.palette.class(&shown.span(at).service))) role="row" aria-level=(depth + 1) aria-rowindex=(row + 1) {
             td role="gridcell" {
-                div.name {
+                div.name tabindex="-1" data-row {
                     (guides(depth))
                     span.twist {}
                     span.sev.(level.class) { (level.name) }

@@ -1,0 +1,132 @@
+//! What is the same for both protocols: a body is read, unpacked, weighed and decoded within the budget, then kept.
+
+use std::{
+    io::{self, Read},
+    sync::Arc,
+    time::Duration,
+};
+
+use axum::body::{Body, HttpBody};
+use bytes::{Bytes, BytesMut};
+use flate2::read::MultiGzDecoder;
+use http_body_util::BodyExt;
+use tokio::{task::spawn_blocking, time::timeout};
+
+use crate::{
+    Store,
+    otlp::{
+        LARGEST,
+        budget::{Budget, Share},
+        json,
+        signal::Signal,
+        status::Refusal,
+        weight,
+    },
+    store::Added,
+};
+
+/// From here on decoding would keep a worker from other requests for too long.
+const SMALL: usize = 64 << 10;
+
+/// How long a body may take to arrive.
+const SLOWEST: Duration = Duration::from_secs(30);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Format {
+    Protobuf,
+    Json,
+}
+
+/// What the handlers share.
+#[derive(Clone)]
+pub(super) struct Receiver {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) budget: Budget,
+}
+
+/// A body that has arrived, and its part of the budget.
+pub(super) struct Arrived {
+    pub(super) bytes: Bytes,
+    share: Share,
+}
+
+impl Receiver {
+    /// The body as it is sent.
+    pub(super) async fn read(&self, body: Body) -> Result<Arrived, Refusal> {
+        let mut share = self.budget.share();
+        let read = timeout(SLOWEST, read(body, &mut share)).await;
+        let bytes = read.unwrap_or(Err(Refusal::Slow))?;
+        Ok(Arrived { bytes, share })
+    }
+
+    /// Keeps what arrived, on a thread of its own where it may take a while.
+    pub(super) async fn keep<S: Signal>(
+        &self,
+        arrived: Arrived,
+        packed: bool,
+        format: Format,
+    ) -> Result<Added, Refusal> {
+        let Arrived { bytes, mut share } = arrived;
+        let quick = !packed && format == Format::Protobuf && bytes.len() <= SMALL;
+        let store = Arc::clone(&self.store);
+        let work = move || {
+            let bytes = if packed { unpack(&bytes, &mut share)? } else { bytes };
+            let added = decode::<S>(bytes, format, &mut share)?.receive(&*store);
+            drop(share); // given back only now: what is decoded is held, too
+            Ok(added)
+        };
+        if quick {
+            return work();
+        }
+        let failed = |error| Refusal::BadData(format!("decoding failed: {error}"));
+        spawn_blocking(work).await.map_err(failed)?
+    }
+}
+
+/// What the sender says about the length is believed where it is too much; what arrives is counted whatever it says.
+async fn read(mut body: Body, share: &mut Share) -> Result<Bytes, Refusal> {
+    if body.size_hint().lower() > LARGEST as u64 {
+        return Err(Refusal::TooLarge);
+    }
+    let mut bytes = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| Refusal::BadData(error.to_string()))?;
+        if let Ok(data) = frame.into_data() {
+            if bytes.len() + data.len() > LARGEST {
+                return Err(Refusal::TooLarge);
+            }
+            share.grow(data.len())?;
+            bytes.extend_from_slice(&data);
+        }
+    }
+    Ok(bytes.freeze())
+}
+
+/// Unpacks in steps, so that a small body that unpacks to gigabytes is noticed at the limit and not at the end.
+fn unpack(bytes: &[u8], share: &mut Share) -> Result<Bytes, Refusal> {
+    let mut decoder = MultiGzDecoder::new(bytes);
+    let mut unpacked = Vec::new();
+    let mut step = vec![0; SMALL];
+    loop {
+        match decoder.read(&mut step) {
+            Ok(0) => return Ok(unpacked.into()),
+            Ok(read) if unpacked.len() + read > LARGEST => return Err(Refusal::TooLarge),
+            Ok(read) => {
+                share.grow(read)?;
+                unpacked.extend_from_slice(&step[..read]);
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(Refusal::BadData(format!("gzip: {error}"))),
+        }
+    }
+}
+
+fn decode<S: Signal>(bytes: Bytes, format: Format, share: &mut Share) -> Result<S, Refusal> {
+    match format {
+        Format::Protobuf => {
+            share.grow(weight::of_protobuf(&bytes, S::SHAPE)?)?;
+            S::decode(bytes).map_err(|error| Refusal::BadData(error.to_string()))
+        }
+        Format::Json => json::read(&bytes, |weight| share.grow(weight)),
+    }
+}
