@@ -54,15 +54,29 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
-        if !is_json(request.headers()) {
-            let detail = "The body has to be JSON, with Content-Type: application/json.";
-            let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
-            return Err(Problem::new(status, "unsupported-media-type", detail)
-                .error(FieldError::new("Content-Type", "has to be application/json")));
-        }
+        must_be_json(request.headers())?;
         let bytes = read(request.into_body()).await?;
         parse(&bytes).map(Json)
     }
+}
+
+/// A body that was read already as JSON; [`Json`] for handlers that can do without one.
+///
+/// # Errors
+/// As [`Json`].
+pub fn json<T: DeserializeOwned>(headers: &HeaderMap, body: &[u8]) -> Result<T, Problem> {
+    must_be_json(headers)?;
+    parse(body)
+}
+
+fn must_be_json(headers: &HeaderMap) -> Result<(), Problem> {
+    if is_json(headers) {
+        return Ok(());
+    }
+    let detail = "The body has to be JSON, with Content-Type: application/json.";
+    let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+    Err(Problem::new(status, "unsupported-media-type", detail)
+        .error(FieldError::new("Content-Type", "has to be application/json")))
 }
 
 /// The whole body. For handlers that take it as it is; see [`Raw`]. Within the route's limit of size and time.

@@ -51,7 +51,7 @@ impl<'a> Call<'a> {
 
     /// Adds a parameter to the query.
     pub fn query(self, name: &str, value: impl Display) -> Self {
-        self.raw_query(format_args!("{name}={}", Encoded(&value.to_string())))
+        self.raw_query(format_args!("{}={}", Encoded(name), Encoded(&value.to_string())))
     }
 
     /// Adds a parameter that is encoded already, as it came in a query.
@@ -96,7 +96,7 @@ impl<'a> Call<'a> {
     pub async fn send(mut self) -> Result<Answer, Error> {
         let (peer, by_assertion) = (self.peer.name, self.by_assertion());
         let body = self.body.take().map(reqwest::Body::from);
-        let response = self.execute(body, None).await?;
+        let response = self.execute(body, None, false).await?;
         let (parts, body) = http::Response::<reqwest::Body>::from(response).into_parts();
         // All of it is here already.
         let body =
@@ -109,6 +109,14 @@ impl<'a> Call<'a> {
         Err(Refusal::error(peer, answer.status, &answer.headers, answer.body, by_assertion))
     }
 
+    /// Sends it without a body and hands the answer's body on while it arrives, under the limits of [`Call::forward`].
+    ///
+    /// # Errors
+    /// As [`Call::send`].
+    pub async fn stream(self) -> Result<http::Response<reqwest::Body>, Error> {
+        self.streamed(None).await
+    }
+
     /// Sends it with a body that is passed on while it arrives, and hands the answer's body on likewise.
     ///
     /// The call has one attempt and all the time that its request has left. A body of which the other service takes or gives
@@ -117,14 +125,22 @@ impl<'a> Call<'a> {
     /// # Errors
     /// As [`Call::send`], and [`Error::Upload`] when `body` fails.
     pub async fn forward<E: Into<BoxError>>(
-        mut self,
+        self,
         body: impl Stream<Item = Result<Bytes, E>> + Send + 'static,
+    ) -> Result<http::Response<reqwest::Body>, Error> {
+        let upload = Upload::default();
+        let body = upload.body(body);
+        self.streamed(Some((body, upload))).await
+    }
+
+    async fn streamed(
+        mut self,
+        sent: Option<(reqwest::Body, Upload)>,
     ) -> Result<http::Response<reqwest::Body>, Error> {
         self.limits = Limits::STREAM;
         let (peer, limit, by_assertion) = (self.peer.name, self.limits.answer, self.by_assertion());
-        let upload = Upload::default();
-        let body = upload.body(body);
-        let response = http::Response::from(self.execute(Some(body), Some(upload)).await?);
+        let (body, upload) = sent.unzip();
+        let response = http::Response::from(self.execute(body, upload, true).await?);
         if response.status().is_success() {
             return Ok(response);
         }
@@ -142,6 +158,7 @@ impl<'a> Call<'a> {
         self,
         body: Option<reqwest::Body>,
         upload: Option<Upload>,
+        stream: bool,
     ) -> Result<Response, Error> {
         let peer = self.peer.name;
         let url = Url::parse(&self.url)
@@ -149,7 +166,6 @@ impl<'a> Call<'a> {
         let mut request = Request::new(self.method, url);
         *request.headers_mut() = self.headers;
         *request.body_mut() = body;
-        let stream = upload.is_some();
         let mut extensions = Extensions::new();
         extensions.insert(Plan {
             peer,

@@ -71,6 +71,19 @@ pub enum Error {
 }
 
 impl Error {
+    /// The service without which an answer can be given that says so: it is away, slow or busy. `None` for what only the caller, or
+    /// somebody who mends it, can change.
+    pub fn absent(&self) -> Option<&'static str> {
+        match self {
+            Error::Unreachable { peer, .. } | Error::TimedOut { peer } => Some(peer.name),
+            Error::Refused { peer, refusal } => {
+                let busy = [StatusCode::SERVICE_UNAVAILABLE, StatusCode::GATEWAY_TIMEOUT];
+                busy.contains(&refusal.status).then_some(peer.name)
+            }
+            Error::BadAnswer { .. } | Error::Upload { .. } => None,
+        }
+    }
+
     /// The status of the refusal, if it is one.
     pub fn status(&self) -> Option<StatusCode> {
         match self {

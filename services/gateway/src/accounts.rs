@@ -1,52 +1,76 @@
-//! Signing up and in; nobody has to be signed in for that.
+//! Signing up, and tokens for a name and a password; nobody has to be signed in for that.
 
 use axum::{
-    Router,
     extract::State,
     response::{IntoResponse, Response, Result},
-    routing::post,
 };
 use bytes::Bytes;
-use http::{HeaderMap, header::CONTENT_TYPE};
-use platform::extract::Raw;
-use resilience::{Call, Limits, Route};
+use http::{HeaderMap, StatusCode, header::CONTENT_TYPE};
+use platform::{
+    extract::{Json, Raw},
+    openapi::{OpenApiRouter, routes},
+};
+use resilience::{Answer, Call, Limits, Route};
 
-use crate::Gateway;
+use crate::{
+    Gateway,
+    bodies::{Issued, NewUser, SignIn},
+    client::ClientAddress,
+    users::User,
+};
 
 const USERS: Route<0> = Route::new("/users");
 const TOKEN: Route<0> = Route::new("/api-token-auth");
 
-pub(crate) fn router() -> Router<Gateway> {
-    Router::new().route("/api/users", post(sign_up)).route("/api-token-auth", post(sign_in))
+pub(crate) fn router() -> OpenApiRouter<Gateway> {
+    OpenApiRouter::new().routes(routes!(sign_up)).routes(routes!(sign_in))
 }
 
-/// `POST /api/users/` {username, email, password}: 201 with the person; 400 with every mistake; 409 when the name is taken.
+/// Sign up
+#[utoipa::path(
+    post, path = "/api/users", tag = "people", request_body = NewUser, security(()),
+    responses(
+        (status = 201, body = User),
+        (status = 409, description = "Somebody has this username, or one that looks like it.")
+    )
+)]
 async fn sign_up(
     State(gateway): State<Gateway>,
+    client: ClientAddress,
     headers: HeaderMap,
     Raw(body): Raw,
 ) -> Result<Response> {
-    pass_on(gateway.accounts.post(USERS), &headers, body).await
+    let call = client.tell(gateway.accounts.post(USERS), &headers);
+    let answer = with_body(call, &headers, body).limits(Limits::SIGN_IN).send().await?;
+    let user = User::who_keeps_nothing(answer.json()?);
+    Ok((StatusCode::CREATED, Json(user)).into_response())
 }
 
-/// `POST /api-token-auth/` {username, password}: 200 {"token"}, a new one each time; 401 when one of them is wrong.
+/// A new token for a name and a password
+///
+/// 90 days; 20 per person at most, the longest unused goes first.
+#[utoipa::path(
+    post, path = "/api-token-auth", tag = "signing in", request_body = SignIn, security(()),
+    responses((status = 200, body = Issued), (status = 401, description = "The name or the password is wrong."))
+)]
 async fn sign_in(
     State(gateway): State<Gateway>,
+    client: ClientAddress,
     headers: HeaderMap,
     Raw(body): Raw,
 ) -> Result<Response> {
-    pass_on(gateway.accounts.post(TOKEN), &headers, body).await
+    let call = client.tell(gateway.accounts.post(TOKEN), &headers);
+    Ok(passed_on(with_body(call, &headers, body).limits(Limits::SIGN_IN).send().await?))
 }
 
-/// Accounts checks the body; what it says about it is meant for whom it came from.
-async fn pass_on(call: Call<'_>, headers: &HeaderMap, body: Bytes) -> Result<Response> {
-    let answer = with_body(call, headers, body).limits(Limits::SIGN_IN).send().await?;
+/// An answer as it came: what accounts says is meant for whom it came from.
+pub(crate) fn passed_on(answer: Answer) -> Response {
     let kind = answer.headers.get(CONTENT_TYPE).cloned();
     let mut response = (answer.status, answer.body).into_response();
     if let Some(kind) = kind {
         response.headers_mut().insert(CONTENT_TYPE, kind);
     }
-    Ok(response)
+    response
 }
 
 /// `call` with a body and the type that its sender gave it.

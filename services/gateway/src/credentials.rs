@@ -9,14 +9,14 @@ use axum::{
     extract::FromRequestParts,
     response::{IntoResponse, Response},
 };
-use http::{HeaderName, HeaderValue, StatusCode, header::AUTHORIZATION, request::Parts};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header::AUTHORIZATION, request::Parts};
 use moka::{Expiry, future::Cache};
 use platform::problem::Problem;
 use resilience::{Call, Error, Limits, Peer, Route};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::{Gateway, meter};
+use crate::{Gateway, client::ClientAddress, meter, sessions};
 
 const EXCHANGE: Route<0> = Route::new("/credentials/exchange");
 
@@ -63,9 +63,24 @@ impl std::fmt::Debug for Exchanged {
     }
 }
 
-#[derive(Serialize)]
-struct Request<'a> {
-    authorization: &'a str,
+/// What a request proves its person with.
+#[derive(Clone, Copy, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Credential<'a> {
+    Authorization(&'a str),
+    /// The secret of a session, from its cookie.
+    Session(&'a str),
+}
+
+impl Credential<'_> {
+    /// Credentials of both kinds have keys of their own.
+    fn key(self) -> [u8; 32] {
+        let (kind, secret) = match self {
+            Credential::Authorization(secret) => ("authorization", secret),
+            Credential::Session(secret) => ("session", secret),
+        };
+        Sha256::new().chain_update(kind).chain_update([0]).chain_update(secret).finalize().into()
+    }
 }
 
 #[derive(Deserialize)]
@@ -84,7 +99,7 @@ struct User {
 #[derive(Clone, Debug)]
 pub(crate) struct Credentials {
     accounts: Peer,
-    /// By the SHA-256 of the header: a credential is not kept longer than its request.
+    /// By the SHA-256 of the credential, which is not kept longer than its request.
     fresh: Cache<[u8; 32], Arc<Exchanged>>,
 }
 
@@ -94,21 +109,31 @@ impl Credentials {
         Credentials { accounts, fresh }
     }
 
-    async fn exchange(&self, authorization: &str) -> Result<SignedIn, Response> {
-        let key: [u8; 32] = Sha256::digest(authorization).into();
+    async fn exchange(
+        &self,
+        credential: Credential<'_>,
+        client: ClientAddress,
+        headers: &HeaderMap,
+    ) -> Result<SignedIn, Response> {
+        let key = credential.key();
         if let Some(known) = self.fresh.get(&key).await {
             meter::looked_up("hit");
             return Ok(SignedIn(known));
         }
         meter::looked_up("miss");
         // Requests that come together share one exchange.
-        let exchanged = self.fresh.try_get_with(key, self.ask(authorization)).await;
+        let exchanged = self.fresh.try_get_with(key, self.ask(credential, client, headers)).await;
         exchanged.map(SignedIn).map_err(Error::shared)
     }
 
-    async fn ask(&self, authorization: &str) -> Result<Arc<Exchanged>, Error> {
+    async fn ask(
+        &self,
+        credential: Credential<'_>,
+        client: ClientAddress,
+        headers: &HeaderMap,
+    ) -> Result<Arc<Exchanged>, Error> {
         let begun = Instant::now();
-        let call = self.accounts.post(EXCHANGE).json(&Request { authorization });
+        let call = client.tell(self.accounts.post(EXCHANGE).json(&credential), headers);
         let answer: Answer = call.limits(Limits::SIGN_IN).send().await?.json()?;
         let mut value = HeaderValue::try_from(format!("Bearer {}", answer.assertion))
             .unwrap_or(HeaderValue::from_static("")); // an assertion is base64url and dots
@@ -139,19 +164,30 @@ impl FromRequestParts<Gateway> for SignedIn {
         parts: &mut Parts,
         gateway: &Gateway,
     ) -> Result<SignedIn, Response> {
-        let header = parts.headers.get(AUTHORIZATION);
-        let Some(authorization) = header.and_then(|value| value.to_str().ok()) else {
-            let detail =
-                "Sign in: Authorization: Token <token>. POST /api-token-auth/ gives a token.";
-            return Err(Problem::new(StatusCode::UNAUTHORIZED, "not-signed-in", detail)
-                .challenge("Token, Basic realm=\"MusicWallet\"")
-                .into_response());
+        let Ok(client) = ClientAddress::from_request_parts(parts, gateway).await;
+        let header = parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+        // A header was put there on purpose, a cookie comes by itself: so the header counts where there are both.
+        let credential = match (header, sessions::secret(&parts.headers)) {
+            (Some(authorization), _) => Credential::Authorization(authorization),
+            (None, Some(session)) => {
+                sessions::same_origin(&parts.method, &parts.headers)
+                    .map_err(IntoResponse::into_response)?;
+                Credential::Session(session)
+            }
+            (None, None) => {
+                let detail =
+                    "Sign in: Authorization: Token <token>. POST /api-token-auth/ gives a token.";
+                return Err(Problem::new(StatusCode::UNAUTHORIZED, "not-signed-in", detail)
+                    .challenge("Token, Basic realm=\"MusicWallet\"")
+                    .into_response());
+            }
         };
-        if authorization.len() > LONGEST {
+        let (Credential::Authorization(secret) | Credential::Session(secret)) = credential;
+        if secret.len() > LONGEST {
             let detail = "No credential is as long as this one.";
             return Err(Problem::new(StatusCode::UNAUTHORIZED, "invalid-credentials", detail)
                 .into_response());
         }
-        gateway.credentials.exchange(authorization).await
+        gateway.credentials.exchange(credential, client, &parts.headers).await
     }
 }

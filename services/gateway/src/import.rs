@@ -3,49 +3,78 @@
 use std::time::Duration;
 
 use axum::{
-    Router,
     body::Body,
     extract::State,
     response::{IntoResponse, Response, Result},
-    routing::post,
 };
 use http::{HeaderMap, StatusCode, header::CONTENT_TYPE};
-use platform::service::RouteLimits;
-use resilience::{Error, Route};
+use platform::{
+    openapi::{OpenApiRouter, routes},
+    service::RouteLimits,
+};
+use resilience::{Call, Error, Route};
 
-use crate::{Gateway, credentials::SignedIn};
+use crate::{Gateway, bodies::Report, credentials::SignedIn};
 
-const PATH: &str = "/api/musics/import";
-const IMPORT: Route<0> = Route::new("/musics/import");
+const CATALOG: Route<0> = Route::new("/musics/import");
+const WALLET: Route<0> = Route::new("/import");
 
-/// An import may be as large as the catalog takes it, and take as long.
-pub(crate) const LIMITS: (&str, RouteLimits) = (
-    PATH,
-    RouteLimits {
-        body: 32 << 20,
-        deadline: Duration::from_secs(120),
-        body_deadline: Duration::from_secs(120),
-    },
-);
+/// An import may be as large as the services behind take it, and take as long.
+const LIMITS: RouteLimits = RouteLimits {
+    body: 32 << 20,
+    deadline: Duration::from_secs(120),
+    body_deadline: Duration::from_secs(120),
+};
+/// For both routes.
+pub(crate) const OVERRIDES: [(&str, RouteLimits); 2] =
+    [("/api/musics/import", LIMITS), ("/api/import", LIMITS)];
 
-pub(crate) fn router() -> Router<Gateway> {
-    Router::new().route(PATH, post(import))
+pub(crate) fn router() -> OpenApiRouter<Gateway> {
+    OpenApiRouter::new().routes(routes!(musics)).routes(routes!(library))
 }
 
-/// `POST /api/musics/import`, a CSV file: 200 with what became of each row; 503 when the catalog stops meanwhile. Repeating it changes nothing.
-async fn import(
+/// Add many songs to the catalog
+///
+/// A CSV file of 32 MiB and 100,000 rows at most, in UTF-8. Repeating it changes nothing; one that was cut off resumes.
+#[utoipa::path(
+    post, path = "/api/musics/import", tag = "songs",
+    request_body(content = String, content_type = "text/csv", example = "title,artist,album,genre,duration_ms\nPaper Lanterns,The Tin Orchard,,,3:34\n"),
+    responses((status = 200, body = Report))
+)]
+async fn musics(
     State(gateway): State<Gateway>,
     caller: SignedIn,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response> {
-    let mut call = caller.vouch(gateway.catalog.post(IMPORT));
+    pass_on(caller.vouch(gateway.catalog.post(CATALOG)), &headers, body).await
+}
+
+/// Bring one's library along
+///
+/// A CSV file of 32 MiB and 100,000 rows at most, in UTF-8, as common exporters write it. Songs that the catalog has not are added to it.
+/// Repeating it changes nothing; one that was cut off resumes.
+#[utoipa::path(
+    post, path = "/api/import", tag = "favourites",
+    request_body(content = String, content_type = "text/csv", example = "Track Name,Artist Name(s)\nPaper Lanterns,The Tin Orchard\n"),
+    responses((status = 200, body = Report))
+)]
+async fn library(
+    State(gateway): State<Gateway>,
+    caller: SignedIn,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response> {
+    pass_on(caller.vouch(gateway.wallet.post(WALLET)), &headers, body).await
+}
+
+async fn pass_on(mut call: Call<'_>, headers: &HeaderMap, body: Body) -> Result<Response> {
     if let Some(kind) = headers.get(CONTENT_TYPE) {
         call = call.header(CONTENT_TYPE, kind.clone());
     }
     let answer = match call.forward(body.into_data_stream()).await {
         Ok(answer) => answer,
-        // It says how much is done, and that sending the file again resumes. The catalog has logged why.
+        // It says how much is done, and that sending the file again resumes. The service has logged why.
         Err(Error::Refused { refusal, .. })
             if refusal.status == StatusCode::SERVICE_UNAVAILABLE =>
         {

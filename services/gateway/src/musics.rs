@@ -1,59 +1,66 @@
 //! Songs, with the names of those who added them.
 
+use anyhow::anyhow;
 use axum::{
-    Router,
     extract::{RawQuery, State},
-    response::{IntoResponse, Response, Result},
-    routing::get,
+    response::{Response, Result},
 };
-use form_urlencoded::{Serializer, byte_serialize};
-use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header::LINK, header::LOCATION,
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header::LOCATION};
+use platform::{
+    extract::{Json, Path, Query, Raw},
+    openapi::{OpenApiRouter, routes},
+    problem::Problem,
 };
-use platform::extract::{Json, Path, Query, Raw};
 use resilience::{Answer, Limits, Route};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
-use crate::{Gateway, accounts::with_body, credentials::SignedIn, names};
+use crate::{
+    Gateway,
+    accounts::with_body,
+    bodies::{MusicChange, NewMusic},
+    credentials::SignedIn,
+    degraded::Degraded,
+    library::{self, Music, Told},
+    names, pages,
+};
 
 const MUSICS: Route<0> = Route::new("/musics");
 const MUSIC: Route<1> = Route::new("/musics/{id}");
 const TOTAL_COUNT: HeaderName = HeaderName::from_static("total-count");
 
-pub(crate) fn router() -> Router<Gateway> {
-    Router::new()
-        .route("/api/musics", get(list).post(create))
-        .route("/api/musics/{id}", get(read).put(edit).patch(edit).delete(remove))
-}
-
-/// A song as the catalog has it (`Owner` is a user's id) and as people read it (a username).
-#[derive(Deserialize, Serialize)]
-struct Music<Owner> {
-    id: i64,
-    title: String,
-    artist: String,
-    album: String,
-    genre: String,
-    duration_ms: Option<i64>,
-    created_by: Option<Owner>,
-}
-
-impl Music<i64> {
-    fn named(self, names: &std::collections::HashMap<i64, String>) -> Music<String> {
-        let created_by = self.created_by.and_then(|id| names.get(&id).cloned());
-        let Music { id, title, artist, album, genre, duration_ms, .. } = self;
-        Music { id, title, artist, album, genre, duration_ms, created_by }
-    }
+pub(crate) fn router() -> OpenApiRouter<Gateway> {
+    OpenApiRouter::new()
+        .routes(routes!(list, create))
+        .routes(routes!(read, replace, change, remove))
 }
 
 #[derive(Deserialize)]
 struct Page {
-    items: Vec<Music<i64>>,
+    items: Vec<Told>,
     next: Option<String>,
     total: Option<u64>,
 }
 
-/// `GET /api/musics/`: an array; `Link` leads to the next page, `Total-Count` comes with `count=true` only.
+/// Songs, by id
+///
+/// `Link` leads to the next page.
+#[utoipa::path(
+    get, path = "/api/musics", tag = "songs",
+    params(
+        ("search" = Option<String>, Query, description = "Words that begin a word of title, artist or album; all have to.", min_length = 1, max_length = 300),
+        ("artist" = Option<String>, Query, description = "The whole name, without case and accents.", max_length = 300),
+        ("genre" = Option<String>, Query, description = "The whole genre, without case and accents.", max_length = 100),
+        ("created_by" = Option<String>, Query, description = "The username of who added them."),
+        ("limit" = Option<u32>, Query, description = "How many; 100 without it.", minimum = 1, maximum = 500),
+        ("cursor" = Option<String>, Query, description = "From `Link` of the page before."),
+        ("count" = Option<bool>, Query, description = "`true`: `Total-Count` tells how many the whole list has."),
+    ),
+    responses((
+        status = 200, body = Vec<Music>,
+        headers(("link" = String, description = "The next page, `rel=\"next\"`."), ("total-count" = u64), ("degraded" = String, description = "Services that the answer had to do without."))
+    ))
+)]
 async fn list(
     State(gateway): State<Gateway>,
     caller: SignedIn,
@@ -70,36 +77,25 @@ async fn list(
             let id = names::id_of(&gateway, &caller, &value).await?.unwrap_or(0);
             call = call.query("created_by", id);
         } else {
-            let name: String = byte_serialize(name.as_bytes()).collect();
             call = call.query(&name, value);
         }
     }
     let page: Page = call.send().await?.json()?;
-    let owners = page.items.iter().filter_map(|music| music.created_by);
-    let names = names::of(&gateway, &caller, owners).await?;
-    let musics: Vec<_> = page.items.into_iter().map(|music| music.named(&names)).collect();
-    let mut response = Json(musics).into_response();
-    if let Some(cursor) = page.next {
-        let link = next_page(&query.unwrap_or_default(), &cursor);
-        if let Ok(link) = HeaderValue::try_from(link) {
-            response.headers_mut().insert(LINK, link);
-        }
-    }
+    let mut degraded = Degraded::default();
+    let musics = library::named(&gateway, &caller, page.items, &mut degraded).await?;
+    let mut response = degraded.mark(Json(musics));
+    pages::link(&mut response, "/api/musics/", &query.unwrap_or_default(), page.next);
     if let Some(total) = page.total {
         response.headers_mut().insert(TOTAL_COUNT, HeaderValue::from(total));
     }
     Ok(response)
 }
 
-/// A relative link with all parameters of this page but its cursor.
-fn next_page(query: &str, cursor: &str) -> String {
-    let same = form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name != "cursor");
-    let query =
-        Serializer::new(String::new()).extend_pairs(same).append_pair("cursor", cursor).finish();
-    format!("</api/musics/?{query}>; rel=\"next\"")
-}
-
-/// `POST /api/musics/`: 201 with the song and its address.
+/// Add a song
+#[utoipa::path(
+    post, path = "/api/musics", tag = "songs", request_body = NewMusic,
+    responses((status = 201, body = Music, headers(("location" = String))))
+)]
 async fn create(
     State(gateway): State<Gateway>,
     caller: SignedIn,
@@ -108,36 +104,87 @@ async fn create(
 ) -> Result<Response> {
     let call = caller.vouch(gateway.catalog.post(MUSICS));
     let answer = with_body(call, &headers, body).send().await?;
-    let music = compose(&gateway, &caller, &answer).await?;
+    let mut degraded = Degraded::default();
+    let music = compose(&gateway, &caller, &answer, &mut degraded).await?;
     let location = format!("/api/musics/{}/", music.id);
-    Ok((StatusCode::CREATED, [(LOCATION, location)], Json(music)).into_response())
+    Ok(degraded.mark((StatusCode::CREATED, [(LOCATION, location)], Json(music))))
 }
 
-/// `GET /api/musics/{id}/`.
+/// One song
+#[utoipa::path(
+    get, path = "/api/musics/{id}", tag = "songs", params(("id" = i64, Path)),
+    responses((status = 200, body = Music), (status = 404, description = "There is no such song."))
+)]
 async fn read(
     State(gateway): State<Gateway>,
     caller: SignedIn,
     Path(id): Path<i64>,
 ) -> Result<Response> {
     let answer = caller.vouch(gateway.catalog.get(MUSIC.at([id]))).send().await?;
-    Ok(Json(compose(&gateway, &caller, &answer).await?).into_response())
+    let mut degraded = Degraded::default();
+    let music = compose(&gateway, &caller, &answer, &mut degraded).await?;
+    Ok(degraded.mark(Json(music)))
 }
 
-/// `PUT` (everything) and `PATCH` (some of it) `/api/musics/{id}/`: the song as it is now; 403 for who did not add it.
-async fn edit(
+/// Give one's own song another content
+#[utoipa::path(
+    put, path = "/api/musics/{id}", tag = "songs", params(("id" = i64, Path)), request_body = NewMusic,
+    responses(
+        (status = 200, body = Music),
+        (status = 403, description = "Somebody else has added it."), (status = 404, description = "There is no such song.")
+    )
+)]
+async fn replace(
     State(gateway): State<Gateway>,
     caller: SignedIn,
     Path(id): Path<i64>,
-    method: Method,
     headers: HeaderMap,
     Raw(body): Raw,
 ) -> Result<Response> {
-    let call = caller.vouch(gateway.catalog.call(method, MUSIC.at([id])));
-    let answer = with_body(call, &headers, body).send().await?;
-    Ok(Json(compose(&gateway, &caller, &answer).await?).into_response())
+    edit(&gateway, &caller, Method::PUT, id, &headers, body).await
 }
 
-/// `DELETE /api/musics/{id}/`: 204; 403 for who did not add it.
+/// Change some fields of one's own song
+#[utoipa::path(
+    patch, path = "/api/musics/{id}", tag = "songs", params(("id" = i64, Path)), request_body = MusicChange,
+    responses(
+        (status = 200, body = Music),
+        (status = 403, description = "Somebody else has added it."), (status = 404, description = "There is no such song.")
+    )
+)]
+async fn change(
+    State(gateway): State<Gateway>,
+    caller: SignedIn,
+    Path(id): Path<i64>,
+    headers: HeaderMap,
+    Raw(body): Raw,
+) -> Result<Response> {
+    edit(&gateway, &caller, Method::PATCH, id, &headers, body).await
+}
+
+async fn edit(
+    gateway: &Gateway,
+    caller: &SignedIn,
+    method: Method,
+    id: i64,
+    headers: &HeaderMap,
+    body: Bytes,
+) -> Result<Response> {
+    let call = caller.vouch(gateway.catalog.call(method, MUSIC.at([id])));
+    let answer = with_body(call, headers, body).send().await?;
+    let mut degraded = Degraded::default();
+    let music = compose(gateway, caller, &answer, &mut degraded).await?;
+    Ok(degraded.mark(Json(music)))
+}
+
+/// Remove one's own song
+#[utoipa::path(
+    delete, path = "/api/musics/{id}", tag = "songs", params(("id" = i64, Path)),
+    responses(
+        (status = 204), (status = 403, description = "Somebody else has added it."),
+        (status = 404, description = "There is no such song.")
+    )
+)]
 async fn remove(
     State(gateway): State<Gateway>,
     caller: SignedIn,
@@ -147,21 +194,13 @@ async fn remove(
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn compose(gateway: &Gateway, caller: &SignedIn, answer: &Answer) -> Result<Music<String>> {
-    let music: Music<i64> = answer.json()?;
-    let names = names::of(gateway, caller, music.created_by.into_iter()).await?;
-    Ok(music.named(&names))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_next_page_keeps_what_was_asked_for() {
-        let link = next_page("search=a%20b&cursor=old&limit=2&created_by=%C3%BC", "new+/=");
-        let expected =
-            "</api/musics/?search=a+b&limit=2&created_by=%C3%BC&cursor=new%2B%2F%3D>; rel=\"next\"";
-        assert_eq!(link, expected);
-    }
+/// The song of an answer, with the name of who added it.
+async fn compose(
+    gateway: &Gateway,
+    caller: &SignedIn,
+    answer: &Answer,
+    degraded: &mut Degraded,
+) -> Result<Music> {
+    let musics = library::named(gateway, caller, vec![answer.json()?], degraded).await?;
+    musics.into_iter().next().ok_or_else(|| Problem::internal(anyhow!("a song was lost")).into())
 }
