@@ -38,6 +38,18 @@ pub struct Query<T>(pub T);
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Path<T>(pub T);
 
+/// The whole body as it is: [`read`] as an extractor.
+#[derive(Clone, Debug, Default)]
+pub struct Raw(pub Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for Raw {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        read(request.into_body()).await.map(Raw)
+    }
+}
+
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
     type Rejection = Problem;
 
@@ -53,7 +65,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
     }
 }
 
-/// The whole body. For handlers that take it as it is; within the route's limit of size and time.
+/// The whole body. For handlers that take it as it is; see [`Raw`]. Within the route's limit of size and time.
 ///
 /// # Errors
 /// See [`unreadable`].

@@ -8,6 +8,7 @@ use axum::{
 };
 use bytes::Bytes;
 use http::{HeaderMap, header::CONTENT_TYPE};
+use platform::extract::Raw;
 use resilience::{Call, Limits, Route};
 
 use crate::Gateway;
@@ -23,7 +24,7 @@ pub(crate) fn router() -> Router<Gateway> {
 async fn sign_up(
     State(gateway): State<Gateway>,
     headers: HeaderMap,
-    body: Bytes,
+    Raw(body): Raw,
 ) -> Result<Response> {
     pass_on(gateway.accounts.post(USERS), &headers, body).await
 }
@@ -32,7 +33,7 @@ async fn sign_up(
 async fn sign_in(
     State(gateway): State<Gateway>,
     headers: HeaderMap,
-    body: Bytes,
+    Raw(body): Raw,
 ) -> Result<Response> {
     pass_on(gateway.accounts.post(TOKEN), &headers, body).await
 }

@@ -6,12 +6,11 @@ use axum::{
     response::{IntoResponse, Response, Result},
     routing::get,
 };
-use bytes::Bytes;
-use form_urlencoded::Serializer;
+use form_urlencoded::{Serializer, byte_serialize};
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header::LINK, header::LOCATION,
 };
-use platform::extract::{Json, Path};
+use platform::extract::{Json, Path, Query, Raw};
 use resilience::{Answer, Limits, Route};
 use serde::{Deserialize, Serialize};
 
@@ -58,20 +57,21 @@ struct Page {
 async fn list(
     State(gateway): State<Gateway>,
     caller: SignedIn,
+    Query(parameters): Query<Vec<(String, String)>>,
     RawQuery(query): RawQuery,
 ) -> Result<Response> {
-    let query = query.unwrap_or_default();
     let mut call = caller.vouch(gateway.catalog.get(MUSICS)).limits(Limits::LIST);
-    // The catalog checks the parameters; only it knows people by their ids.
-    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-        if name != "created_by" {
-            call = call.query(&name, value);
-            continue;
-        }
-        match names::id_of(&gateway, &caller, &value).await? {
-            Some(id) => call = call.query("created_by", id),
+    // The catalog checks the parameters, and whether one is there twice; but it knows people by their ids only.
+    let mut creator_is_known = false;
+    for (name, value) in parameters {
+        if name == "created_by" && !creator_is_known {
+            creator_is_known = true;
             // No id is below 1: whoever is nobody has added nothing, and the other parameters are still checked.
-            None => call = call.query("created_by", 0),
+            let id = names::id_of(&gateway, &caller, &value).await?.unwrap_or(0);
+            call = call.query("created_by", id);
+        } else {
+            let name: String = byte_serialize(name.as_bytes()).collect();
+            call = call.query(&name, value);
         }
     }
     let page: Page = call.send().await?.json()?;
@@ -80,7 +80,7 @@ async fn list(
     let musics: Vec<_> = page.items.into_iter().map(|music| music.named(&names)).collect();
     let mut response = Json(musics).into_response();
     if let Some(cursor) = page.next {
-        let link = next_page(&query, &cursor);
+        let link = next_page(&query.unwrap_or_default(), &cursor);
         if let Ok(link) = HeaderValue::try_from(link) {
             response.headers_mut().insert(LINK, link);
         }
@@ -104,7 +104,7 @@ async fn create(
     State(gateway): State<Gateway>,
     caller: SignedIn,
     headers: HeaderMap,
-    body: Bytes,
+    Raw(body): Raw,
 ) -> Result<Response> {
     let call = caller.vouch(gateway.catalog.post(MUSICS));
     let answer = with_body(call, &headers, body).send().await?;
@@ -130,7 +130,7 @@ async fn edit(
     Path(id): Path<i64>,
     method: Method,
     headers: HeaderMap,
-    body: Bytes,
+    Raw(body): Raw,
 ) -> Result<Response> {
     let call = caller.vouch(gateway.catalog.call(method, MUSIC.at([id])));
     let answer = with_body(call, &headers, body).send().await?;
