@@ -1,6 +1,6 @@
 //! What can become of a call, and what the client of the service that made it is told.
 
-use std::{error::Error as StdError, time::Duration};
+use std::{error::Error as StdError, sync::Arc, time::Duration};
 
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
@@ -106,24 +106,32 @@ impl Error {
         }
     }
 
-    /// What the client is told where the other service is not to be had.
-    fn problem(self) -> Problem {
+    /// The response for one of several requests that waited for the same call: what it is by itself.
+    pub fn shared(self: Arc<Error>) -> Response {
+        match &*self {
+            Error::Refused { refusal, .. } if refusal.status.is_client_error() => {
+                (**refusal).clone().into_response()
+            }
+            other => other.problem().caused_by(self).into_response(),
+        }
+    }
+
+    /// What the client is told where there is no good answer, without the cause.
+    fn problem(&self) -> Problem {
         const SOON: Duration = Duration::from_secs(1);
-        match &self {
+        match self {
             Error::Unreachable { peer, .. } | Error::TimedOut { peer } => {
-                Problem::unavailable(peer.unavailable, &self, SOON).caused_by(self)
+                Problem::unavailable(peer.unavailable, self, SOON)
             }
-            Error::BadAnswer { peer, .. } => Error::broken(*peer).caused_by(self),
-            Error::Upload { .. } => {
-                Problem::new(StatusCode::BAD_REQUEST, "incomplete-body", &self).caused_by(self)
-            }
+            Error::BadAnswer { peer, .. } => Error::broken(*peer),
+            Error::Upload { .. } => Problem::new(StatusCode::BAD_REQUEST, "incomplete-body", self),
             Error::Refused { peer, refusal } => match refusal.status {
                 StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => {
                     let detail = format_args!("{} cannot do this at the moment", peer.name);
                     let after = refusal.retry_after.unwrap_or(SOON);
-                    Problem::unavailable(peer.unavailable, detail, after).caused_by(self)
+                    Problem::unavailable(peer.unavailable, detail, after)
                 }
-                _ => Error::broken(*peer).caused_by(self),
+                _ => Error::broken(*peer),
             },
         }
     }
@@ -140,7 +148,7 @@ impl IntoResponse for Error {
             Error::Refused { refusal, .. } if refusal.status.is_client_error() => {
                 refusal.into_response()
             }
-            other => other.problem().into_response(),
+            other => other.problem().caused_by(other).into_response(),
         }
     }
 }

@@ -24,8 +24,9 @@ const EXCHANGE: Route<0> = Route::new("/credentials/exchange");
 const FRESH: Duration = Duration::from_secs(1);
 /// Credentials in use at once; more are exchanged more often.
 const MOST: u64 = 10_000;
-/// No credential of ours is longer: a name of 150 and a password of 128 characters, as base64.
-const LONGEST: usize = 4096;
+/// No credential of ours is longer: a name of 150 and a password of 128 characters, as base64, are 1,490 bytes at most. Accounts takes
+/// it as JSON, which can double it, in a body of 4 KiB.
+const LONGEST: usize = 2000;
 
 /// A request's own person; a handler that takes one demands a valid credential.
 #[derive(Clone, Debug)]
@@ -102,10 +103,7 @@ impl Credentials {
         meter::looked_up("miss");
         // Requests that come together share one exchange.
         let exchanged = self.fresh.try_get_with(key, self.ask(authorization)).await;
-        exchanged.map(SignedIn).map_err(|error| match Arc::try_unwrap(error) {
-            Ok(error) => error.into_response(),
-            Err(shared) => again(&shared),
-        })
+        exchanged.map(SignedIn).map_err(Error::shared)
     }
 
     async fn ask(&self, authorization: &str) -> Result<Arc<Exchanged>, Error> {
@@ -117,16 +115,6 @@ impl Credentials {
         value.set_sensitive(true);
         let User { id, username } = answer.user;
         Ok(Arc::new(Exchanged { id, username, header: (AUTHORIZATION, value), begun }))
-    }
-}
-
-/// The outcome of an exchange that several requests waited for.
-fn again(error: &Error) -> Response {
-    match error {
-        Error::Refused { refusal, .. } if refusal.status.is_client_error() => {
-            (**refusal).clone().into_response()
-        }
-        error => Problem::unavailable("accounts-unavailable", error, FRESH).into_response(),
     }
 }
 

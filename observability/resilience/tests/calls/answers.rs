@@ -1,6 +1,6 @@
 //! What is sent and what comes back when both sides behave.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Json, Router,
@@ -9,7 +9,10 @@ use axum::{
     response::IntoResponse,
     routing::{get, post},
 };
-use platform::deadline::{self, Deadline};
+use platform::{
+    deadline::{self, Deadline},
+    problem::Problem,
+};
 use resilience::{Limits, Peer, Route};
 use serde_json::{Value, json};
 
@@ -91,6 +94,27 @@ async fn a_broken_service_is_502_without_its_words() {
     let (status, body, retry) = told(error).await;
     assert_eq!((status, retry), (502, None));
     assert!(body.contains("/problems/bad-gateway") && !body.contains("secret"), "{body}");
+}
+
+#[tokio::test]
+async fn an_outcome_that_requests_share_is_for_each_what_it_is_alone() {
+    let problem = r#"{"type":"/problems/not-owner","status":403,"detail":"no","errors":[]}"#;
+    let refuse = async move || {
+        (StatusCode::FORBIDDEN, [(header::CONTENT_TYPE, "application/problem+json")], problem)
+    };
+    let broken = async || (StatusCode::INTERNAL_SERVER_ERROR, "secret");
+    let router = Router::new().route("/musics", get(refuse)).route("/musics/{id}", get(broken));
+    let peer = serving(router).await;
+    let mut outcomes = Vec::new();
+    for place in [MUSICS.at([]), MUSIC.at([1])] {
+        let error = Arc::new(peer.get(place).send().await.unwrap_err());
+        for shared in [Arc::clone(&error).shared(), error.shared()] {
+            let cause = shared.extensions().get::<Arc<Problem>>().and_then(|it| it.cause());
+            outcomes.push((shared.status().as_u16(), cause.map(|cause| format!("{cause:#}"))));
+        }
+    }
+    let broken = (502, Some("catalog has answered 500 Internal Server Error".to_owned()));
+    assert_eq!(outcomes, [(403, None), (403, None), broken.clone(), broken]);
 }
 
 #[tokio::test]
