@@ -9,9 +9,9 @@ use axum::{
     response::{IntoResponse, Response, Result},
     routing::post,
 };
-use http::{HeaderMap, header::CONTENT_TYPE};
+use http::{HeaderMap, StatusCode, header::CONTENT_TYPE};
 use platform::service::RouteLimits;
-use resilience::Route;
+use resilience::{Error, Route};
 
 use crate::{Gateway, credentials::SignedIn};
 
@@ -32,7 +32,7 @@ pub(crate) fn router() -> Router<Gateway> {
     Router::new().route(PATH, post(import))
 }
 
-/// `POST /api/musics/import`, a CSV file: 200 with what became of each row. Repeating it changes nothing.
+/// `POST /api/musics/import`, a CSV file: 200 with what became of each row; 503 when the catalog stops meanwhile. Repeating it changes nothing.
 async fn import(
     State(gateway): State<Gateway>,
     caller: SignedIn,
@@ -43,7 +43,17 @@ async fn import(
     if let Some(kind) = headers.get(CONTENT_TYPE) {
         call = call.header(CONTENT_TYPE, kind.clone());
     }
-    let (parts, body) = call.forward(body.into_data_stream()).await?.into_parts();
+    let answer = match call.forward(body.into_data_stream()).await {
+        Ok(answer) => answer,
+        // It says how much is done, and that sending the file again resumes. The catalog has logged why.
+        Err(Error::Refused { refusal, .. })
+            if refusal.status == StatusCode::SERVICE_UNAVAILABLE =>
+        {
+            return Ok(refusal.into_response());
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let (parts, body) = answer.into_parts();
     let mut response = (parts.status, Body::new(body)).into_response();
     if let Some(kind) = parts.headers.get(CONTENT_TYPE) {
         response.headers_mut().insert(CONTENT_TYPE, kind.clone());
