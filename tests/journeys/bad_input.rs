@@ -108,6 +108,19 @@ fn wrong_parameters_and_paths_are_client_errors() {
         assert_eq!(reply.status, 400, "{query}: {reply:?}");
         assert!(reply.text.contains(named), "{query}: {reply:?}");
     }
+    for (query, pointer) in [
+        ("artist=%ff", "?artist"),
+        ("search=a%ff", "?search"),
+        ("genre=%c0%80", "?genre"),
+        ("search=%zz", "?search"),
+        ("artist=a%00b", "?artist"),
+        ("created_by=%ff", "?created_by"),
+        ("limit%3D1%26count=true", "?limit=1&count"),
+    ] {
+        let reply = app.get(&format!("/api/musics/?{query}"), &ada);
+        reply.is_problem(400, "invalid-input");
+        assert_eq!(reply.pointers(), [pointer], "{query}: {reply:?}");
+    }
     for path in [
         "/api/musics/0/",
         "/api/musics/-1/",
@@ -128,6 +141,56 @@ fn wrong_parameters_and_paths_are_client_errors() {
     let reply = app.call(Method::PATCH, "/api/musics/", &ada, Some(json!({})));
     reply.is_problem(405, "method-not-allowed");
     assert!(reply.header("allow").contains("POST"), "{reply:?}");
+}
+
+#[test]
+fn a_repeated_parameter_is_refused_and_costs_one_call_at_most() {
+    let app = App::start(Shape::One);
+    let ada = app.someone("ada");
+    let reply = app.get(&format!("/api/musics/?limit=1{}", "&created_by=ada".repeat(50)), &ada);
+    reply.is_problem(400, "invalid-input");
+    assert!(reply.pointers().iter().all(|it| *it == "?created_by"), "{reply:?}");
+    let metrics = app.internal("accounts", "/metrics").text;
+    let calls: Vec<_> = metrics
+        .lines()
+        .filter(|it| it.starts_with("http_server_request_duration_seconds_count"))
+        .filter_map(|it| it.split_once("/users/by-name")?.1.split_once(' '))
+        .map(|(_, number)| number)
+        .collect();
+    assert_eq!(calls, ["1"], "{metrics}");
+}
+
+#[test]
+fn a_body_that_breaks_off_or_does_not_end_is_a_problem_like_any_other() {
+    let app = App::start(Shape::One);
+    let ada = app.someone("ada");
+    let address = app.url("gateway", "api");
+    for (method, path) in [
+        ("POST", "/api/users/"),
+        ("POST", "/api-token-auth/"),
+        ("POST", "/api/musics/"),
+        ("PATCH", "/api/musics/1/"),
+    ] {
+        let mut stream = TcpStream::connect(address.strip_prefix("http://").unwrap()).unwrap();
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nhost: x\r\nauthorization: Token {ada}\r\n\
+             content-type: application/json\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\nno number\r\n"
+        );
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 400"), "{path}: {answer}");
+        assert!(answer.contains("application/problem+json"), "{path}: {answer}");
+
+        let url = format!("{address}{path}");
+        let unending = std::io::repeat(b' ').take((64 << 10) + 1); // no length is told
+        let body = reqwest::blocking::Body::new(unending);
+        let request = app.client().request(method.parse().unwrap(), url).body(body);
+        let request = request.header("content-type", "application/json");
+        let large = Reply::to(request.header("authorization", format!("Token {ada}")));
+        assert_eq!(large.status, 413, "{path}: {large:?}");
+        assert_eq!(large.json["errors"][0]["limit"], json!(64 << 10), "{path}: {large:?}");
+    }
 }
 
 #[test]
@@ -195,7 +258,7 @@ fn connections_that_waste_time_are_closed_and_others_are_served() {
     let ada = app.someone("ada");
     let address = app.url("gateway", "api");
     let address = address.strip_prefix("http://").unwrap();
-    let mut wasters: Vec<TcpStream> = (0..100)
+    let mut wasters: Vec<TcpStream> = (0..500)
         .map(|n| {
             let mut stream = TcpStream::connect(address).unwrap();
             let bytes: &[u8] = match n % 3 {

@@ -299,7 +299,9 @@ impl Process {
 
     pub(crate) fn signal(&self, name: &str) {
         let id = self.id().to_string();
-        let sent = Command::new("kill").args([&format!("-{name}"), &id]).status().unwrap();
+        // The shell's own `kill`: not every system has the program.
+        let script = ["-c", "kill -\"$0\" \"$1\"", name, &id];
+        let sent = Command::new("sh").args(script).status().unwrap();
         assert!(sent.success(), "kill -{name} {id}");
     }
 

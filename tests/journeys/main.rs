@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod harness;
+mod importing;
 mod losses;
 mod musics;
 mod papers;

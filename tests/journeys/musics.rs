@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::json;
 
-use crate::harness::{App, Shape, in_both_shapes};
+use crate::harness::{App, Shape, eventually, in_both_shapes};
 
 #[test]
 fn a_song_is_created_read_edited_found_and_deleted() {
@@ -75,6 +75,18 @@ fn both_spellings_of_a_credential_and_basic_name_the_same_person() {
     assert_eq!(basic("wrong").status(), 401);
     app.get("/api/musics/", "").is_problem(401, "not-signed-in");
     app.get("/api/musics/", "trk_no").is_problem(401, "invalid-credentials");
+    for long in ["x".repeat(4_071), "\"".repeat(1_990)] {
+        app.get("/api/musics/", &long).is_problem(401, "invalid-credentials");
+    }
+    // The longest name and password, in characters of several bytes.
+    let (name, password) = ("夜".repeat(150), "\u{1f98a}".repeat(128));
+    let longest = app.client().get(&url).basic_auth(&name, Some(&password)).send().unwrap();
+    assert_eq!(longest.status(), 401, "nobody is called that");
+    let new = json!({"username": name, "email": "l@example.org", "password": password});
+    let signed_up = app.post("/api/users/", "", new);
+    assert_eq!(signed_up.status, 201, "{signed_up:?}");
+    let longest = app.client().get(&url).basic_auth(&name, Some(&password)).send().unwrap();
+    assert_eq!(longest.status(), 200);
 }
 
 #[test]
@@ -99,4 +111,26 @@ fn an_import_ends_each_line_once_and_a_second_one_changes_nothing() {
         let found = app.get("/api/musics/?created_by=ada", &ada);
         assert_eq!(found.json.as_array().unwrap().len(), 2, "{found:?}");
     });
+}
+
+#[test]
+fn an_import_that_a_stop_of_the_catalog_interrupts_is_told_how_far_it_came() {
+    let app = App::start(Shape::Four);
+    let ada = app.someone("ada");
+    let rows = (0..100_000).map(|n| format!("Song {n},The Ferns\n"));
+    let csv = format!("title,artist\n{}", rows.collect::<String>());
+    let interrupted = std::thread::scope(|scope| {
+        let import = scope.spawn(|| app.import(&ada, csv));
+        eventually("a batch is done", || {
+            let added = app.metric("catalog", "catalog_import_rows_total{outcome=\"added\"}");
+            if added > Some(0.0) { Ok(()) } else { Err(format!("{added:?}")) }
+        });
+        app.processes[2].signal("TERM");
+        import.join().unwrap()
+    });
+    interrupted.is_problem(503, "import-interrupted");
+    assert_eq!(interrupted.header("retry-after"), "5");
+    let detail = interrupted.json["detail"].as_str().unwrap();
+    assert!(detail.contains("of 100000 records are done"), "{detail}");
+    assert!(detail.contains("Send the same file again to resume"), "{detail}");
 }

@@ -217,6 +217,35 @@ fn every_metric_is_declared_and_every_declared_metric_is_seen() {
 }
 
 #[test]
+fn own_counters_are_described_and_begin_at_0() {
+    let registry = registry();
+    let app = App::start(Shape::One);
+    let mut all = BTreeMap::new();
+    for service in ["gateway", "accounts", "catalog", "sidecar"] {
+        let text = app.internal(service, "/metrics").text;
+        for name in registry.metrics.keys().filter(|name| name.ends_with("_total")) {
+            let here = text.lines().any(|line| line.starts_with(&format!("# HELP {name} ")))
+                && text.lines().any(|line| {
+                    line.starts_with(name.as_str()) && line[name.len()..].starts_with(['{', ' '])
+                });
+            *all.entry(name).or_insert(false) |= here;
+        }
+    }
+    all.retain(|_, here| !*here);
+    assert!(all.is_empty(), "without HELP, or not there before they count: {all:#?}");
+    for series in [
+        "catalog_musics_created_total{source=\"api\"}",
+        "catalog_musics_created_total{source=\"import\"}",
+        "catalog_musics_deleted_total",
+        "catalog_import_rows_total{outcome=\"added\"}",
+        "catalog_import_rows_total{outcome=\"already\"}",
+        "catalog_import_rows_total{outcome=\"refused\"}",
+    ] {
+        assert_eq!(app.metric("catalog", series), Some(0.0), "{series}");
+    }
+}
+
+#[test]
 fn every_attribute_and_own_span_is_declared_and_every_declared_one_is_seen() {
     let registry = registry();
     let app = App::start(Shape::One);

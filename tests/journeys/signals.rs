@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::harness::{App, Process, Reply, Shape, eventually, in_both_shapes};
+use crate::harness::{App, PASSWORD, Process, Reply, Shape, eventually, in_both_shapes};
 
 #[test]
 fn a_request_is_one_trace_through_three_services_with_its_lines_and_its_exemplar() {
@@ -124,13 +124,40 @@ fn what_is_refused_and_what_fails_is_seen_as_such() {
         if found { Ok(()) } else { Err(format!("{:?}", trace.names())) }
     });
     assert_eq!(trace.span("gateway: GET /api/musics/{id}").tags["error.type"], json!("503"));
-    let id = json!(failed.trace_id());
-    eventually("the gateway logs the cause", || {
+    the_gateway_logs_the_cause(&app, failed.trace_id(), "catalog cannot be reached");
+}
+
+/// In one error line of the request: what is wrong, and what the system says about it.
+fn the_gateway_logs_the_cause(app: &App, trace: &str, what: &str) {
+    let line = eventually("the gateway logs the cause", || {
         let logs = app.processes[3].logs();
-        let line =
-            logs.iter().find(|line| line["trace_id"] == id && line["level"] != "INFO").cloned();
-        line.ok_or_else(|| format!("{logs:#?}"))
+        let ours = |line: &&Value| line["trace_id"] == trace && line["level"] == "ERROR";
+        let lines: Vec<_> = logs.iter().filter(ours).map(Value::to_string).collect();
+        if let [line] = &lines[..] { Ok(line.clone()) } else { Err(format!("{logs:#?}")) }
     });
+    for part in [what, "error sending request"] {
+        assert!(line.contains(part), "{part} is not in {line}");
+    }
+}
+
+#[test]
+fn accounts_down_is_a_503_for_everybody_and_never_a_guess() {
+    let app = App::start(Shape::Four);
+    let ada = app.someone("ada");
+    assert_eq!(app.get("/api/musics/1/", &ada).status, 200);
+    app.processes[1].signal("KILL");
+    let down = "accounts-unavailable";
+    app.get("/api/musics/1/", "trk_never_seen_before").is_problem(503, down);
+    app.post("/api-token-auth/", "", json!({"username": "ada", "password": PASSWORD}))
+        .is_problem(503, down);
+    // Who has called within the last second is still known.
+    let failed = eventually("the exchange is too old", || {
+        let reply = app.get("/api/musics/1/", &ada);
+        if reply.status == 200 { Err("still known") } else { Ok(reply) }
+    });
+    failed.is_problem(503, down);
+    assert!(!failed.header("retry-after").is_empty(), "{failed:?}");
+    the_gateway_logs_the_cause(&app, failed.trace_id(), "accounts cannot be reached");
 }
 
 #[test]

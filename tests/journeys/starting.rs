@@ -1,10 +1,10 @@
 //! Starting and stopping, and the clear sentence where it cannot be done.
 
-use std::{fs, net::TcpListener, os::unix::fs::PermissionsExt, path::Path};
+use std::{fs, net::TcpListener, os::unix::fs::PermissionsExt, path::Path, process::Command};
 
 use serde_json::json;
 
-use crate::harness::{App, Process, Shape, in_both_shapes};
+use crate::harness::{App, Process, Shape, binary};
 
 /// Ends with this code; stderr has all of these, and nothing was announced.
 #[track_caller]
@@ -136,17 +136,21 @@ fn what_was_stored_is_there_after_a_restart() {
 }
 
 #[test]
-fn sigterm_ends_every_process_well_and_nothing_of_its_last_request_is_lost() {
-    in_both_shapes(|app| {
+fn sigterm_ends_every_process_well() {
+    for shape in [Shape::One, Shape::Four] {
+        let mut app = App::start(shape);
         let ada = app.someone("ada");
-        let reply = app.get("/api/musics/?limit=1", &ada);
-        assert_eq!(reply.status, 200);
-        // The sidecar is the last to go, in one process too; its copy of the trace is asked for in `losses`.
-        for process in &app.processes {
-            process.signal("TERM");
-        }
-    });
-    let mut app = App::start(Shape::Four);
-    app.someone("ada");
-    app.stop();
+        assert_eq!(app.get("/api/musics/?limit=1", &ada).status, 200);
+        app.stop();
+    }
+}
+
+#[test]
+fn completions_that_cannot_be_written_are_one_sentence() {
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let mut command = Command::new(binary());
+    let output = command.args(["completions", "bash"]).stdout(full).output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("No space left") && !stderr.contains("panicked"), "{stderr}");
 }

@@ -62,6 +62,7 @@ impl FromRef<Catalog> for Arc<Verifier> {
 /// # Errors
 /// As [`Db::open`]: one sentence with the file and the remedy.
 pub async fn router(config: &Config, parts: &Parts) -> anyhow::Result<Router> {
+    meter::start();
     let migrating = parts.health.latch("migrations");
     let db = Db::open(&config.database, &store::MIGRATIONS, &parts.telemetry).await?;
     if config.seed {

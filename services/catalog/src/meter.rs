@@ -2,7 +2,26 @@
 
 use std::time::Duration;
 
-use metrics::{counter, histogram};
+use metrics::{counter, describe_counter, describe_histogram, histogram};
+
+/// Describes all, and begins every counter at 0, so that its first event is an increase.
+pub(crate) fn start() {
+    describe_counter!("catalog_musics_created_total", "Songs that were added");
+    describe_counter!("catalog_musics_deleted_total", "Songs that were removed by their owner");
+    describe_counter!(
+        "catalog_import_rows_total",
+        "Rows of imported files, counted when their batch is in the database"
+    );
+    describe_histogram!(
+        "catalog_import_duration_seconds",
+        "Time of an import, the upload included"
+    );
+    for origin in [Origin::Api, Origin::Import, Origin::Seed] {
+        created(origin, 0);
+    }
+    counter!("catalog_musics_deleted_total").increment(0);
+    imported(0, 0, 0);
+}
 
 /// Where a song came from.
 #[derive(Clone, Copy, Debug)]

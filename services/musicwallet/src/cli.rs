@@ -1,9 +1,13 @@
 //! The command line. Settings come from their declarations; this is the rest.
 
-use std::{io, path::PathBuf};
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+};
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use clap_complete::Shell;
+use platform::config::{HttpUrl, Value};
 
 use crate::{Failure, services::Target};
 
@@ -96,16 +100,25 @@ fn import() -> Command {
                 .long("url")
                 .env("MUSICWALLET_URL")
                 .default_value("http://127.0.0.1:8080")
+                .value_parser(address)
                 .help("Where the gateway is"),
         )
         .arg(Arg::new("username").long("username").value_name("NAME").help("Who imports them"))
         .arg(path("password-file", "A file that holds the password"))
 }
 
+fn address(text: &str) -> Result<HttpUrl, String> {
+    HttpUrl::parse(text).map_err(|wrong| format!("it {wrong}; give {}", HttpUrl::EXPECTED))
+}
+
 /// Prints the completions that `matches` ask for.
 pub(crate) fn completions(matches: &ArgMatches) -> Result<(), Failure> {
     if let Some(shell) = matches.get_one::<Shell>("shell") {
-        clap_complete::generate(*shell, &mut command(), "musicwallet", &mut io::stdout());
+        let mut script = Vec::new(); // clap panics where it cannot write
+        clap_complete::generate(*shell, &mut command(), "musicwallet", &mut script);
+        let mut out = io::stdout().lock();
+        out.write_all(&script)?;
+        out.flush()?;
     }
     Ok(())
 }
