@@ -57,6 +57,13 @@ mod tests {
 
     use super::*;
 
+    #[test]
+    fn the_receivers_refuse_in_their_own_words_before_the_server_does() {
+        let limits = receiving().limits;
+        assert!(limits.body > otlp::LARGEST);
+        assert!(limits.body_deadline > otlp::SLOWEST && limits.deadline > otlp::SLOWEST);
+    }
+
     #[tokio::test]
     async fn a_file_of_sixteen_mebibytes_may_be_transformed() {
         let policy = asking();

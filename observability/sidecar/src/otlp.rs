@@ -17,6 +17,8 @@ mod weight;
 pub(crate) use budget::Budget;
 pub(crate) use grpc::grpc;
 pub(crate) use http::http;
+#[cfg(test)]
+pub(crate) use receive::SLOWEST;
 pub(crate) use status::Refusal;
 
 /// Bytes of one request, packed and unpacked: what the specification recommends.

@@ -169,8 +169,9 @@ async fn searches_find_the_trace_and_only_that() {
 
 #[tokio::test]
 async fn traces_are_found_by_their_ids_and_the_missing_are_named() {
-    let path = format!("/api/traces?traceID={TRACE}&traceID=ff");
+    let path = format!("/api/traces?traceID={TRACE}&traceID={TRACE}&traceID=ff");
     let answer = get(&stored(), &path).await;
+    assert_eq!(answer.json["data"].as_array().unwrap().len(), 1, "once, however often it is named");
     assert_eq!(answer.json["data"][0]["traceID"], "0af7651916cd43dd");
     let missing = json!([{ "msg": "trace not found", "traceID": "00000000000000ff" }]);
     assert_eq!(answer.json["errors"], missing);

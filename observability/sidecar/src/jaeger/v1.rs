@@ -1,6 +1,9 @@
 //! Jaeger's first API, of its old pages and of Grafana. Times are microseconds, in `dependencies` milliseconds.
 
-use std::{collections::HashMap, time::SystemTime};
+use std::{
+    collections::{HashMap, HashSet},
+    time::SystemTime,
+};
 
 use axum::{
     Router,
@@ -175,10 +178,12 @@ struct Search {
 impl Search {
     fn read(params: &Params) -> Result<Search, Refusal> {
         let now = now();
-        let ids: Vec<TraceId> = params
+        let mut ids: Vec<TraceId> = params
             .all("traceID")
             .map(|id| trace_id(id).map_err(|why| format!("cannot parse traceID param: {why}")))
             .collect::<Result<_, _>>()?;
+        let mut named = HashSet::new();
+        ids.retain(|id| named.insert(*id)); // or a short address could ask for a large trace a thousand times
         let query = TraceQuery {
             service: params.text(&["service"]),
             operation: params.text(&["operation"]),

@@ -29,7 +29,7 @@ use crate::{
 const SMALL: usize = 64 << 10;
 
 /// How long a body may take to arrive.
-const SLOWEST: Duration = Duration::from_secs(30);
+pub(crate) const SLOWEST: Duration = Duration::from_secs(30);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Format {
@@ -53,8 +53,12 @@ pub(super) struct Arrived {
 impl Receiver {
     /// The body as it is sent.
     pub(super) async fn read(&self, body: Body) -> Result<Arrived, Refusal> {
+        self.read_within(SLOWEST, body).await
+    }
+
+    async fn read_within(&self, time: Duration, body: Body) -> Result<Arrived, Refusal> {
         let mut share = self.budget.share();
-        let read = timeout(SLOWEST, read(body, &mut share)).await;
+        let read = timeout(time, read(body, &mut share)).await;
         let bytes = read.unwrap_or(Err(Refusal::Slow))?;
         Ok(Arrived { bytes, share })
     }
@@ -128,5 +132,25 @@ fn decode<S: Signal>(bytes: Bytes, format: Format, share: &mut Share) -> Result<
             S::decode(bytes).map_err(|error| Refusal::BadData(error.to_string()))
         }
         Format::Json => json::read(&bytes, |weight| share.grow(weight)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::{StreamExt, stream};
+
+    use super::*;
+    use crate::store::MemoryStore;
+
+    #[tokio::test]
+    async fn a_body_that_does_not_end_is_given_up_with_its_part_of_the_budget() {
+        let budget = Budget::new(1 << 20);
+        let store = Arc::new(MemoryStore::new(1 << 20, 1 << 20));
+        let receiver = Receiver { store, budget: budget.clone() };
+        let begun = stream::iter([Ok::<_, io::Error>(vec![0; 1 << 20])]);
+        let body = Body::from_stream(begun.chain(stream::pending()));
+        let read = receiver.read_within(Duration::from_millis(20), body).await;
+        assert_eq!(read.err(), Some(Refusal::Slow));
+        budget.share().grow(1 << 20).unwrap();
     }
 }
