@@ -2,16 +2,14 @@
 //!
 //! Everybody who is signed in reads and adds; only who added a song changes or removes it. Ids of users are all it knows of them.
 //!
-//! `musics.rs` has the songs one by one and in lists, `import.rs` the files; `song.rs` says what a song is, `text.rs` when two texts are
-//! the same, `store.rs` has every statement.
+//! `musics.rs` has the songs one by one and in lists, `import.rs` the files, `store.rs` every statement. What a song is, is said by the
+//! crate `songs`.
 
 mod import;
 mod meter;
 mod musics;
 mod seed;
-mod song;
 mod store;
-mod text;
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
