@@ -245,6 +245,20 @@ pub(crate) async fn insert_missing(
     tx.query("INSERT musics", TEXT).bind(rows).bind(created_by).fetch_all().await
 }
 
+/// For each of `keys`, a JSON array, the oldest song that has it, if one has.
+pub(crate) async fn find_by_keys(tx: &mut Tx, keys: String) -> Result<Vec<(String, Music)>, Error> {
+    const TEXT: &str = select_music!(
+        ", musics.match_key FROM json_each($1) AS wanted \
+         JOIN musics ON musics.id = (SELECT min(id) FROM musics WHERE match_key = wanted.value)"
+    );
+    type Keyed = (i64, String, String, String, String, Option<i64>, Option<i64>, String);
+    let found = tx.query("SELECT musics", TEXT).bind(keys).fetch_all::<Keyed>().await?;
+    let keyed = |(id, title, artist, album, genre, duration_ms, created_by, key): Keyed| {
+        (key, Music { id, title, artist, album, genre, duration_ms, created_by })
+    };
+    Ok(found.into_iter().map(keyed).collect())
+}
+
 pub(crate) async fn find_in(tx: &mut Tx, id: i64) -> Result<Option<Music>, Error> {
     tx.query("SELECT musics", FIND).bind(id).fetch_optional().await
 }
@@ -275,6 +289,12 @@ pub(crate) async fn update(tx: &mut Tx, id: i64, song: &Song) -> Result<(), Erro
 pub(crate) async fn delete(db: &Db, id: i64, owner: i64) -> Result<bool, Error> {
     const TEXT: &str = "DELETE FROM musics WHERE id = $1 AND created_by = $2";
     Ok(db.write("DELETE musics", TEXT).bind(id).bind(owner).execute().await? == 1)
+}
+
+/// Makes the songs of `creator` nobody's, and tells how many they were.
+pub(crate) async fn forget_creator(db: &Db, creator: i64) -> Result<u64, Error> {
+    const TEXT: &str = "UPDATE musics SET created_by = NULL WHERE created_by = $1";
+    db.write("UPDATE musics", TEXT).bind(creator).execute().await
 }
 
 pub(crate) async fn is_empty(tx: &mut Tx) -> Result<bool, Error> {

@@ -4,4 +4,5 @@ mod app;
 mod bad_input;
 mod import;
 mod lists;
+mod matching;
 mod musics;

@@ -83,6 +83,8 @@ async fn without_a_valid_assertion_there_is_nothing_to_see() {
         ("DELETE", "/musics/1"),
         ("GET", "/musics/batch?ids=1"),
         ("POST", "/musics/import"),
+        ("POST", "/musics/match"),
+        ("DELETE", "/creators/1"),
     ] {
         let request = |credential: Option<String>| {
             let request =
