@@ -65,7 +65,8 @@ pub fn ids(value: &str, most: usize) -> Result<Vec<i64>, FieldError> {
 /// Reads the parameters of a query, each by `read`, which says `None` to a name that it does not know.
 ///
 /// # Errors
-/// Every parameter that is wrong, unknown or there twice, in their order; `known` says which there are.
+/// Every parameter that is wrong, unknown or there twice, in their order; `known` says which there are,
+/// as in `limit and cursor are`.
 pub fn parameters(
     given: Vec<(String, String)>,
     known: &str,
@@ -76,7 +77,7 @@ pub fn parameters(
         let outcome = if seen.contains(&name) {
             Err(FieldError::new("", "is there twice"))
         } else {
-            let unknown = || FieldError::new("", format!("is not known; {known} are"));
+            let unknown = || FieldError::new("", format!("is not known; {known}"));
             read(&name, &value).unwrap_or_else(|| Err(unknown()))
         };
         if let Err(error) = outcome {

@@ -22,7 +22,7 @@ impl List {
         let filter = Filter::default();
         let mut list = List { filter, after: 0, limit: paging::DEFAULT_LIMIT, count: false };
         let (mut words, mut of_artist) = (None, None);
-        let known = "search, artist, genre, created_by, limit, cursor and count";
+        let known = "search, artist, genre, created_by, limit, cursor and count are";
         paging::parameters(given, known, |name, value| {
             Some(match name {
                 "search" => search(value).map(|found| words = Some(found)),

@@ -6,3 +6,4 @@ mod import;
 mod lists;
 mod matching;
 mod musics;
+mod served;
