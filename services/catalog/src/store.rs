@@ -311,7 +311,7 @@ pub(crate) async fn reach(tx: &mut Tx, milestone: &'static str) -> Result<bool, 
 
 /// Words as a query for the search: each is a prefix, and all have to be there.
 ///
-/// They need no escaping: a word has letters, digits and symbols only ([`text::words`](songs::text::words)).
+/// They need no escaping: a word has letters, digits and symbols only ([`text::words`]).
 pub(crate) fn matching(words: &BTreeSet<String>) -> String {
     let mut query = String::new();
     let mut words = words.iter().peekable();

@@ -107,7 +107,12 @@ async fn step(state: Progress) -> io::Result<Option<(Bytes, Progress)>> {
         return Ok(Some((bytes, None)));
     }
     let next = store::oldest(&export.db, export.user, after, PAGE).await;
-    let next = next.map_err(io::Error::other)?;
+    // The answer has begun: all that the client sees is that it breaks off.
+    let next = next.map_err(|error| {
+        let error = anyhow::Error::from(error);
+        tracing::error!("an export broke off: {error:#}");
+        io::Error::other(error)
+    })?;
     Ok(Some((bytes, Some((export, next)))))
 }
 

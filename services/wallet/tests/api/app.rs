@@ -2,6 +2,7 @@
 
 use std::{ops::Deref, path::Path, sync::Arc};
 
+use axum::{Router, body::Bytes};
 use platform::identity::Signer;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -18,7 +19,7 @@ use crate::served::{Served, accounts};
 pub(crate) struct App {
     wallet: Served,
     pub(crate) catalog: Served,
-    line: watch::Sender<bool>,
+    line: watch::Sender<Option<String>>,
 }
 
 impl Deref for App {
@@ -61,7 +62,15 @@ impl App {
 
     /// Breaks all connections to the catalog and lets none come about, or lets them again.
     pub(crate) fn catalog_is_reachable(&self, reachable: bool) {
-        self.line.send_replace(reachable);
+        self.line.send_replace(reachable.then(|| self.catalog.address.clone()));
+    }
+
+    /// Leads to somebody else than the catalog, who answers `{}` to everything.
+    pub(crate) async fn catalog_is_an_impostor(&self) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        self.line.send_replace(Some(listener.local_addr().unwrap().to_string()));
+        let router = Router::new().fallback(async |_: Bytes| axum::Json(json!({})));
+        tokio::spawn(async move { axum::serve(listener, router).await });
     }
 
     /// Adds a music to the catalog and tells its id.
@@ -128,26 +137,25 @@ impl App {
     }
 }
 
-/// An address from which connections are passed on to `target`, as long as the answered switch says so.
-async fn line_to(target: String) -> (String, watch::Sender<bool>) {
-    let (switch, reachable) = watch::channel(true);
+/// An address from which connections are passed on to `target`, or to another one that is told later, or to none.
+async fn line_to(target: String) -> (String, watch::Sender<Option<String>>) {
+    let (told, targets) = watch::channel(Some(target));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     tokio::spawn(async move {
         while let Ok((mut near, _)) = listener.accept().await {
-            let (mut reachable, target) = (reachable.clone(), target.clone());
+            let mut targets = targets.clone();
             tokio::spawn(async move {
-                if !*reachable.borrow_and_update() {
-                    return;
-                }
+                let target = targets.borrow_and_update().clone();
+                let Some(target) = target else { return };
                 let mut far = TcpStream::connect(target).await.unwrap();
                 // Whichever ends first, both connections are dropped, which is what is wanted.
                 tokio::select! {
                     _ = copy_bidirectional(&mut near, &mut far) => {}
-                    _ = reachable.changed() => {}
+                    _ = targets.changed() => {}
                 }
             });
         }
     });
-    (address, switch)
+    (address, told)
 }

@@ -113,6 +113,17 @@ async fn without_the_catalog_all_works_that_needs_it_not() {
 }
 
 #[tokio::test]
+async fn a_catalog_that_makes_no_sense_is_not_believed() {
+    let (app, _folder) = App::start().await;
+    let id = app.music("One", "A").await;
+    app.catalog_is_an_impostor().await;
+    assert_eq!(app.keep(ANNA, id).await.problem(), (502, "bad-gateway"));
+    let import = app.import(ANNA, "title,artist\nOne,A\n").await;
+    assert_eq!(import.problem(), (502, "bad-gateway"));
+    assert!(app.ids(ANNA).await.is_empty());
+}
+
+#[tokio::test]
 async fn without_a_valid_assertion_there_is_nothing_to_see() {
     let (app, _folder) = App::start().await;
     app.refuses_strangers(&[

@@ -89,7 +89,7 @@ async fn of_musics_with_the_same_name_the_one_that_is_kept_stays() {
 #[tokio::test]
 async fn a_catalog_that_goes_away_interrupts_an_import_and_sending_it_again_resumes() {
     let (app, _folder) = App::start().await;
-    let file = songs(20_000);
+    let file = songs(10_000);
     let import = app.import(ANNA, file.clone());
     let cut = async {
         while app.metric("wallet_import_rows_total{outcome=\"added\"}") == 0.0 {
@@ -101,23 +101,23 @@ async fn a_catalog_that_goes_away_interrupts_an_import_and_sending_it_again_resu
     assert_eq!(interrupted.problem(), (503, "catalog-unavailable"));
     assert!(interrupted.header("retry-after").is_some());
     let kept = app.ids(ANNA).await.len();
-    assert!(kept > 0 && kept < 20_000 && kept.is_multiple_of(1_000), "{kept}");
+    assert!(kept > 0 && kept < 10_000 && kept.is_multiple_of(1_000), "{kept}");
     let detail = interrupted.json["detail"].as_str().unwrap();
     assert_eq!(
         detail,
         format!(
-            "catalog cannot be reached: {kept} of 20000 records are done, {kept} of them new. Send the same file again to resume."
+            "catalog cannot be reached: {kept} of 10000 records are done, {kept} of them new. Send the same file again to resume."
         )
     );
     assert_eq!(app.metric("wallet_import_duration_seconds_count{outcome=\"interrupted\"}"), 1.0);
 
     let nothing = app.import(BORIS, file.clone()).await;
-    assert!(nothing.json["detail"].as_str().unwrap().contains("0 of 20000 records are done"));
+    assert!(nothing.json["detail"].as_str().unwrap().contains("0 of 10000 records are done"));
     app.catalog_is_reachable(true);
     let resumed = app.import(ANNA, file).await.json;
-    assert_eq!((&resumed["already"], &resumed["added"]), (&json!(kept), &json!(20_000 - kept)));
-    assert_eq!(app.ids(ANNA).await, (1..=20_000).rev().collect::<Vec<_>>());
-    assert_eq!(app.musics().await, 20_000, "nothing twice, nothing lost");
+    assert_eq!((&resumed["already"], &resumed["added"]), (&json!(kept), &json!(10_000 - kept)));
+    assert_eq!(app.ids(ANNA).await, (1..=10_000).rev().collect::<Vec<_>>());
+    assert_eq!(app.musics().await, 10_000, "nothing twice, nothing lost");
 }
 
 #[tokio::test]
@@ -142,7 +142,7 @@ async fn a_stop_ends_an_import_after_its_batch_and_sending_it_again_resumes() {
 async fn a_client_that_goes_away_leaves_whole_batches() {
     let (app, _folder) = App::start().await;
     app.get("/favourites?users=1").await;
-    let file = songs(20_000);
+    let file = songs(10_000);
     let socket = app.begin_upload("/import", ANNA, &file, file.len()).await;
     while app.metric("wallet_import_rows_total{outcome=\"added\"}") == 0.0 {
         tokio::task::yield_now().await;
@@ -150,9 +150,9 @@ async fn a_client_that_goes_away_leaves_whole_batches() {
     drop(socket);
     app.idle().await;
     let kept = app.ids(ANNA).await.len();
-    assert!(kept > 0 && kept < 20_000 && kept.is_multiple_of(1_000), "{kept}");
+    assert!(kept > 0 && kept < 10_000 && kept.is_multiple_of(1_000), "{kept}");
     let resumed = app.import(ANNA, file).await.json;
-    assert_eq!((&resumed["already"], &resumed["added"]), (&json!(kept), &json!(20_000 - kept)));
+    assert_eq!((&resumed["already"], &resumed["added"]), (&json!(kept), &json!(10_000 - kept)));
 }
 
 #[tokio::test]
