@@ -2,16 +2,16 @@
 //!
 //! Everybody who is signed in reads and adds; only who added a song changes or removes it. Ids of users are all it knows of them.
 //!
-//! `musics.rs` has the songs one by one and in lists, `import.rs` the files; `song.rs` says what a song is, `text.rs` when two texts are
-//! the same, `store.rs` has every statement.
+//! `musics.rs` has the songs one by one and in lists, `import.rs` the files, `matching.rs` what the wallet asks for them, `creators.rs` who
+//! added them; `store.rs` has every statement. What a song is, is said by the crate `songs`.
 
+mod creators;
 mod import;
+mod matching;
 mod meter;
 mod musics;
 mod seed;
-mod song;
 mod store;
-mod text;
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
@@ -71,12 +71,17 @@ pub async fn router(config: &Config, parts: &Parts) -> anyhow::Result<Router> {
     drop(migrating);
     let verifier = Arc::new(Verifier::new(&config.accounts_url, &parts.telemetry)?);
     let catalog = Catalog { db, verifier, stopping: parts.stopping.clone() };
-    Ok(Router::new().merge(musics::router()).merge(import::router()).with_state(catalog))
+    Ok(Router::new()
+        .merge(musics::router())
+        .merge(matching::router())
+        .merge(creators::router())
+        .merge(import::router())
+        .with_state(catalog))
 }
 
-/// The limits of requests: an import may be large and take its time.
+/// The limits of requests: an import may be large and take its time, and a thousand songs to be matched are more than one.
 pub fn policy() -> Policy {
-    Policy { overrides: &[import::LIMITS], ..Policy::default() }
+    Policy { overrides: &[import::LIMITS, matching::LIMITS], ..Policy::default() }
 }
 
 /// Brings the database to the newest version without a start.

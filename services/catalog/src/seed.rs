@@ -4,9 +4,9 @@ use std::io::Cursor;
 
 use anyhow::Context as _;
 use platform::storage::Db;
+use songs::import::{Batch, Records};
 
 use crate::{
-    import::{Batch, Records},
     meter::{self, Origin},
     store,
 };
@@ -22,8 +22,7 @@ pub(crate) async fn plant(db: &Db) -> anyhow::Result<()> {
     if !store::is_empty(&mut tx).await? || !store::reach(&mut tx, "seeded").await? {
         return Ok(());
     }
-    let songs = batch.songs.unwrap_or_default();
-    let added = store::insert_missing(&mut tx, songs, None).await?;
+    let added = store::insert_missing(&mut tx, store::rows(&batch.songs), None).await?.len() as u64;
     tx.commit().await?;
     meter::created(Origin::Seed, added);
     tracing::info!("the catalog was empty: added {added} songs of our own invention");

@@ -2,8 +2,7 @@
 
 use platform::problem::FieldError;
 use serde_json::{Map, Value};
-
-use crate::song::{self, Song, Wrong};
+use songs::song::{self, Song, Wrong};
 
 /// The fields that a body has.
 ///

@@ -3,11 +3,9 @@
 use std::collections::BTreeSet;
 
 use platform::problem::FieldError;
+use songs::{paging, song, text};
 
-use crate::{song, store, store::Filter, text};
-
-const DEFAULT_LIMIT: u32 = 100;
-const MAX_LIMIT: u32 = 500;
+use crate::{store, store::Filter};
 
 /// A request for a part of a list.
 #[derive(Debug)]
@@ -21,59 +19,39 @@ pub(super) struct List {
 
 impl List {
     pub(super) fn read(given: Vec<(String, String)>) -> Result<List, Vec<FieldError>> {
-        let mut list =
-            List { filter: Filter::default(), after: 0, limit: DEFAULT_LIMIT, count: false };
+        let filter = Filter::default();
+        let mut list = List { filter, after: 0, limit: paging::DEFAULT_LIMIT, count: false };
         let (mut words, mut of_artist) = (None, None);
-        let (mut seen, mut wrong) = (Vec::new(), Vec::new());
-        for (name, value) in given {
-            let outcome = match name.as_str() {
-                _ if seen.contains(&name) => Err(FieldError::new("", "is there twice")),
-                "search" => search(&value).map(|found| words = Some(found)),
-                "artist" => song::name("artist", &value).map_err(field).map(|artist| {
+        let known = "search, artist, genre, created_by, limit, cursor and count are";
+        paging::parameters(given, known, |name, value| {
+            Some(match name {
+                "search" => search(value).map(|found| words = Some(found)),
+                "artist" => song::name("artist", value).map_err(field).map(|artist| {
                     of_artist = Some(text::words([&*artist]));
                     list.filter.artist = Some(text::fold_name(&artist));
                 }),
-                "genre" => song::genre(&value)
+                "genre" => song::genre(value)
                     .map_err(field)
                     .map(|genre| list.filter.genre = Some(text::fold_name(&genre))),
                 "created_by" => value
                     .parse()
                     .map(|id| list.filter.created_by = Some(id))
                     .map_err(|_| FieldError::new("", "must be the id of a user, a whole number")),
-                "limit" => limit(&value).map(|given| list.limit = given),
-                "cursor" => behind(&value).map(|id| list.after = id),
+                "limit" => paging::limit(value).map(|given| list.limit = given),
+                "cursor" => paging::behind(value).map(|id| list.after = id),
                 "count" => value
                     .parse()
                     .map(|count| list.count = count)
                     .map_err(|_| FieldError::new("", "must be true or false")),
-                _ => Err(FieldError::new(
-                    "",
-                    "is not known; search, artist, genre, created_by, limit, cursor and count are",
-                )),
-            };
-            if let Err(error) = outcome {
-                wrong.push(FieldError { pointer: format!("?{name}"), ..error });
-            }
-            seen.push(name);
-        }
+                _ => return None,
+            })
+        })?;
         // The words of the artist are words of the song: they make what the search meets fewer.
         let narrowed =
             words.map(|words| words.into_iter().chain(of_artist.unwrap_or_default()).collect());
         list.filter.words = narrowed.map(|words| store::matching(&words));
-        if wrong.is_empty() { Ok(list) } else { Err(wrong) }
+        Ok(list)
     }
-}
-
-/// The cursor of the page that begins behind the music `id`.
-pub(super) fn cursor(id: i64) -> String {
-    format!("{id:016x}")
-}
-
-fn behind(cursor: &str) -> Result<i64, FieldError> {
-    let plain =
-        cursor.len() == 16 && cursor.bytes().all(|it| matches!(it, b'0'..=b'9' | b'a'..=b'f'));
-    let id = if plain { i64::from_str_radix(cursor, 16).ok() } else { None };
-    id.ok_or_else(|| FieldError::new("", "is not a cursor of this list; leave it out"))
 }
 
 fn search(value: &str) -> Result<BTreeSet<String>, FieldError> {
@@ -86,18 +64,6 @@ fn search(value: &str) -> Result<BTreeSet<String>, FieldError> {
         return Err(FieldError::new("", "must have a word: letters, digits or a symbol").limit(1));
     }
     Ok(words)
-}
-
-fn limit(value: &str) -> Result<u32, FieldError> {
-    match value.parse::<i64>() {
-        Ok(given @ 1..) if given <= i64::from(MAX_LIMIT) => Ok(given as u32),
-        Ok(given) => {
-            let limit = if given < 1 { 1 } else { MAX_LIMIT };
-            Err(FieldError::new("", format!("must be 1 to {MAX_LIMIT}")).limit(limit))
-        }
-        Err(_) => Err(FieldError::new("", format!("must be a whole number, 1 to {MAX_LIMIT}"))
-            .limit(MAX_LIMIT)),
-    }
 }
 
 fn field(wrong: song::Wrong) -> FieldError {
@@ -160,18 +126,6 @@ mod tests {
         );
         for limit in ["0", "-1", "1e9", "99999999999999999999", ""] {
             assert!(read(&[("limit", limit)]).is_err(), "{limit:?}");
-        }
-    }
-
-    #[test]
-    fn cursors_come_back_and_nothing_else_is_one() {
-        for id in [0, 1, 26_229, i64::MAX] {
-            assert_eq!(behind(&cursor(id)), Ok(id));
-        }
-        for wrong in
-            ["", "1", "ffffffffffffffff", "000000000000000G", "+00000000000000f", "é00000000000000"]
-        {
-            assert!(behind(wrong).is_err(), "{wrong:?}");
         }
     }
 }

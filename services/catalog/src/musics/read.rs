@@ -7,6 +7,7 @@ use platform::{
     problem::{FieldError, Problem},
 };
 use serde::Serialize;
+use songs::paging;
 
 use super::{not_found, query};
 use crate::{
@@ -39,7 +40,7 @@ pub(super) async fn list(
     let mut items = store::page(&catalog.db, &filter, after, limit + 1).await?;
     let more = items.len() > limit as usize;
     items.truncate(limit as usize);
-    let next = items.last().filter(|_| more).map(|last| query::cursor(last.id));
+    let next = items.last().filter(|_| more).map(|last| paging::cursor(last.id));
     let total = match count {
         true => Some(store::count(&catalog.db, &filter).await?),
         false => None,
@@ -74,9 +75,5 @@ fn ids(given: &[(String, String)]) -> Result<Vec<i64>, FieldError> {
     if name != "ids" {
         return Err(FieldError::new(format!("?{name}"), "is not known; ids is"));
     }
-    if ids.split(',').count() > BATCH {
-        return Err(FieldError::new("?ids", format!("must have {BATCH} ids at most")).limit(BATCH));
-    }
-    let ids: Result<Vec<i64>, _> = ids.split(',').map(str::parse).collect();
-    ids.map_err(|_| FieldError::new("?ids", "must be whole numbers divided by commas"))
+    paging::ids(ids, BATCH).map_err(|wrong| FieldError { pointer: "?ids".into(), ..wrong })
 }

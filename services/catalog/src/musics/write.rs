@@ -11,6 +11,7 @@ use platform::{
     problem::{FieldError, Problem},
 };
 use serde_json::Value;
+use songs::song::Song;
 
 use super::{
     form::{self, Changes},
@@ -19,7 +20,6 @@ use super::{
 use crate::{
     Catalog,
     meter::{self, Origin},
-    song::Song,
     store::{self, Music},
 };
 
@@ -33,7 +33,7 @@ pub(super) async fn create(
     meter::created(Origin::Api, 1);
     tracing::info!(music.id = id, "added music {id}");
     let location = HeaderValue::try_from(format!("/musics/{id}")).map_err(Problem::internal)?;
-    let created = music(id, song, Some(caller.id));
+    let created = Music::new(id, song, Some(caller.id));
     Ok((StatusCode::CREATED, [(LOCATION, location)], Json(created)).into_response())
 }
 
@@ -77,7 +77,7 @@ async fn update(
     store::update(&mut tx, id, &song).await?;
     tx.commit().await?;
     tracing::info!(music.id = id, "changed music {id}");
-    Ok(Json(music(id, song, created_by)))
+    Ok(Json(Music::new(id, song, created_by)))
 }
 
 pub(super) async fn remove(
@@ -97,9 +97,4 @@ pub(super) async fn remove(
 fn not_owner(id: i64) -> Problem {
     let detail = format_args!("Only who added music {id} can change or remove it.");
     Problem::new(StatusCode::FORBIDDEN, "not-owner", detail)
-}
-
-fn music(id: i64, song: Song, created_by: Option<i64>) -> Music {
-    let Song { title, artist, album, genre, duration_ms } = song;
-    Music { id, title, artist, album, genre, duration_ms, created_by }
 }

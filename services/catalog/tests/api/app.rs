@@ -1,41 +1,23 @@
-//! The catalog as it runs: its own router behind the platform's server, on a real socket, over a real file.
+//! The catalog as it runs, over a real file.
 
-use std::{net::TcpListener, path::Path, time::Duration};
+use std::{ops::Deref, path::Path, sync::Arc};
 
-use axum::{Json, Router, routing::get};
-use platform::{
-    health::Health,
-    identity::Signer,
-    service::{self, Endpoint, Parts, ServerConfig},
-};
-use reqwest::{Client, Method, RequestBuilder};
+use platform::identity::Signer;
+use reqwest::Method;
 use serde_json::Value;
-use telemetry::{
-    Telemetry,
-    testing::{Captured, capture},
-};
 use tempfile::TempDir;
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
 
-/// Two who are signed in.
-pub(crate) const ANNA: i64 = 1;
-pub(crate) const BORIS: i64 = 2;
+pub(crate) use crate::served::{ANNA, Answer, BORIS, answer};
+use crate::served::{Served, accounts};
 
-pub(crate) struct App {
-    pub(crate) address: String,
-    pub(crate) telemetry: Telemetry,
-    pub(crate) spans: Captured,
-    pub(crate) stopping: CancellationToken,
-    pub(crate) running: JoinHandle<anyhow::Result<()>>,
-    client: Client,
-    signer: Signer,
-}
+pub(crate) struct App(Served);
 
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    pub(crate) location: Option<String>,
-    pub(crate) json: Value,
+impl Deref for App {
+    type Target = Served;
+
+    fn deref(&self) -> &Served {
+        &self.0
+    }
 }
 
 impl App {
@@ -47,9 +29,7 @@ impl App {
 
     /// Over the catalog in `folder`.
     pub(crate) async fn start_in(folder: &Path, settings: &[(&str, &str)]) -> App {
-        let (telemetry, spans) = capture(catalog::NAME);
-        telemetry.install();
-        let signer = Signer::generate().unwrap();
+        let signer = Arc::new(Signer::generate().unwrap());
         let accounts = accounts(&signer).await;
         let database = folder.join("catalog.db");
         let mut pairs = vec![
@@ -58,38 +38,8 @@ impl App {
         ];
         pairs.extend(settings);
         let config = catalog::Config::from_pairs(&pairs);
-        let stopping = CancellationToken::new();
-        let parts = Parts {
-            telemetry: telemetry.clone(),
-            health: Health::new(),
-            stopping: stopping.clone(),
-        };
-        let router = catalog::router(&config, &parts).await.unwrap();
-        let (listener, internal) = (bind(), bind());
-        let address = listener.local_addr().unwrap().to_string();
-        let endpoint = Endpoint { role: "api", listener, router, policy: catalog::policy() };
-        let running = tokio::spawn(async move {
-            service::run(parts, internal, vec![endpoint], &ServerConfig::default()).await
-        });
-        let client = Client::builder().no_proxy().build().unwrap();
-        App { address, telemetry, spans, stopping, running, client, signer }
-    }
-
-    pub(crate) fn assertion(&self, user: i64) -> String {
-        self.signer.sign(user, "somebody").unwrap()
-    }
-
-    pub(crate) fn request(&self, method: Method, path: &str, user: i64) -> RequestBuilder {
-        let url = format!("http://{}{path}", self.address);
-        self.client.request(method, url).bearer_auth(self.assertion(user))
-    }
-
-    pub(crate) async fn get(&self, path: &str) -> Answer {
-        answer(self.request(Method::GET, path, ANNA)).await
-    }
-
-    pub(crate) async fn post(&self, path: &str, user: i64, body: Value) -> Answer {
-        answer(self.request(Method::POST, path, user).json(&body)).await
+        let router = async |parts: &_| catalog::router(&config, parts).await;
+        App(Served::start(catalog::NAME, catalog::policy(), &signer, router).await)
     }
 
     pub(crate) async fn put(&self, path: &str, user: i64, body: Value) -> Answer {
@@ -100,13 +50,8 @@ impl App {
         answer(self.request(Method::PATCH, path, user).json(&body)).await
     }
 
-    pub(crate) async fn delete(&self, path: &str, user: i64) -> Answer {
-        answer(self.request(Method::DELETE, path, user)).await
-    }
-
     pub(crate) async fn import(&self, user: i64, file: impl Into<reqwest::Body>) -> Answer {
-        let request = self.request(Method::POST, "/musics/import", user);
-        answer(request.header("content-type", "text/csv; charset=utf-8").body(file)).await
+        self.upload("/musics/import", user, file).await
     }
 
     /// The ids of a list, page after page.
@@ -130,66 +75,7 @@ impl App {
         page.json["total"].as_i64().unwrap_or_else(|| panic!("{}", page.json))
     }
 
-    /// The value of a metric with its labels, as `/metrics` tells it; 0 for one that is not there.
-    pub(crate) fn metric(&self, name: &str) -> f64 {
-        let (_, text) = self.telemetry.render(None);
-        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-        value.map_or(0.0, |value| value.parse().unwrap())
-    }
-
-    /// Waits, for 10 s at most, until no request is being served.
-    pub(crate) async fn idle(&self) {
-        let idle = async {
-            while self.metric("http_server_active_requests") != 0.0 {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
-        tokio::time::timeout(Duration::from_secs(10), idle).await.expect("a request never ends");
-    }
-
-    /// Stops it and waits until it has: another one can then have its database.
     pub(crate) async fn stop(self) {
-        self.stopping.cancel();
-        self.running.await.unwrap().unwrap();
+        self.0.stop().await;
     }
-}
-
-pub(crate) async fn answer(request: RequestBuilder) -> Answer {
-    let response = request.send().await.unwrap();
-    let header = |name| response.headers().get(name).map(|it| it.to_str().unwrap().to_owned());
-    let (status, location) = (response.status().as_u16(), header("location"));
-    if status >= 400 {
-        assert_eq!(header("content-type").as_deref(), Some("application/problem+json"));
-    }
-    let body = response.bytes().await.unwrap();
-    let json = serde_json::from_slice(&body).unwrap_or(Value::Null);
-    Answer { status, location, json }
-}
-
-impl Answer {
-    /// The status, and the last part of the problem's type.
-    pub(crate) fn problem(&self) -> (u16, &str) {
-        let kind = self.json["type"].as_str().unwrap_or_default();
-        (self.status, kind.strip_prefix("/problems/").unwrap_or_default())
-    }
-
-    /// The places of the mistakes.
-    pub(crate) fn pointers(&self) -> Vec<&str> {
-        let errors = self.json["errors"].as_array().map(Vec::as_slice).unwrap_or_default();
-        errors.iter().map(|it| it["pointer"].as_str().unwrap()).collect()
-    }
-}
-
-fn bind() -> TcpListener {
-    TcpListener::bind("127.0.0.1:0").unwrap()
-}
-
-/// What the catalog needs of accounts: its public keys.
-async fn accounts(signer: &Signer) -> String {
-    let keys = signer.keys().clone();
-    let router = Router::new().route("/.well-known/jwks.json", get(async move || Json(keys)));
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(async move { axum::serve(listener, router).await });
-    url
 }

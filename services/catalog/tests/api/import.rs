@@ -3,30 +3,20 @@ use std::collections::BTreeSet;
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use serde_json::json;
-use tokio::io::AsyncWriteExt as _;
 use tracing_subscriber::{layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
-use crate::app::{ANNA, App, BORIS, answer};
-
-fn songs(count: usize) -> String {
-    let lines =
-        (1..=count).map(|number| format!("Song {number},Artist {},{number}\n", number % 10));
-    "title,artist,duration_ms\n".to_owned() + &lines.collect::<String>()
-}
+use crate::{
+    app::{ANNA, App, BORIS},
+    served::{odd_songs, songs},
+};
 
 #[tokio::test]
 async fn an_import_ends_each_record_in_exactly_one_way_and_a_rerun_adds_nothing() {
     let (app, _folder) = App::start().await;
     app.post("/musics", BORIS, json!({"title": "song 7", "artist": "ARTIST 7"})).await;
-    let mut file = songs(2_500);
-    file.push_str("  SONG 1 , artist 1,\n\n"); // line 2502, and an empty one
-    file.push_str("\"Two\r\nlines\",Artist,\n"); // 2504
-    file.push_str(",Artist,-1\n"); // 2506
+    let (file, refused) = odd_songs();
     let report = app.import(ANNA, file.clone()).await;
     assert_eq!(report.status, 200, "{}", report.json);
-    let refused = json!([
-        {"line": 2506, "reason": "title must not be empty; duration_ms must be 0 to 86400000 milliseconds"}
-    ]);
     let expected =
         json!({"rows": 2503, "added": 2500, "already": 2, "created": 2500, "refused": refused});
     assert_eq!(report.json, expected);
@@ -83,27 +73,7 @@ async fn an_import_is_one_trace_with_a_span_for_each_batch_and_none_for_a_row() 
 #[tokio::test]
 async fn a_file_that_is_no_list_of_songs_changes_nothing() {
     let (app, _folder) = App::start().await;
-    let good = songs(1_500);
-    let mut latin1 = good.clone().into_bytes();
-    latin1.extend(b"Beyonc\xe9,X,\n");
-    for (file, why) in [
-        (Vec::new(), "the file is empty"),
-        (b"name,plays\nx,1\n".to_vec(), "no column for title and artist"),
-        (latin1, "line 1502 is not UTF-8; save the file as \"CSV UTF-8\""),
-        (b"\xff\xfet\0i\0t\0l\0e\0".to_vec(), "UTF-16"),
-    ] {
-        let refused = app.import(ANNA, file).await;
-        assert_eq!(refused.problem(), (400, "invalid-input"), "{why}");
-        assert!(refused.json["detail"].as_str().unwrap().contains(why), "{}", refused.json);
-    }
-    let refused = app.import(ANNA, songs(100_001)).await;
-    assert_eq!(refused.problem(), (413, "too-many-rows"));
-    assert_eq!(refused.json["errors"][0]["limit"], json!(100_000));
-
-    let large = good + &format!("\"{}\",A,\n", "x".repeat(32 << 20));
-    assert_eq!(app.import(ANNA, large).await.status, 413, "announced");
-    let request = app.request(reqwest::Method::POST, "/musics/import", ANNA).body("title,artist\n");
-    assert_eq!(answer(request.header("content-type", "application/json")).await.status, 415);
+    app.refuses_bad_files("/musics/import").await;
     assert_eq!(app.total("").await, 0);
 }
 
@@ -135,16 +105,9 @@ async fn a_client_that_goes_away_leaves_whole_batches() {
     let (app, _folder) = App::start().await;
     app.get("/musics").await;
     let file = songs(30_000);
-    let head = format!(
-        "POST /musics/import HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\ncontent-type: text/csv\r\ncontent-length: {}\r\n\r\n",
-        app.assertion(ANNA),
-        file.len()
-    );
     // Once in the middle of the upload, once in the middle of the import.
     for end in [file.len() / 2, file.len()] {
-        let mut socket = tokio::net::TcpStream::connect(&app.address).await.unwrap();
-        socket.write_all(head.as_bytes()).await.unwrap();
-        socket.write_all(&file.as_bytes()[..end]).await.unwrap();
+        let socket = app.begin_upload("/musics/import", ANNA, &file, end).await;
         if end == file.len() {
             while app.metric("catalog_import_rows_total{outcome=\"added\"}") == 0.0 {
                 tokio::task::yield_now().await;

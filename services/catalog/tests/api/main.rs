@@ -4,4 +4,6 @@ mod app;
 mod bad_input;
 mod import;
 mod lists;
+mod matching;
 mod musics;
+mod served;

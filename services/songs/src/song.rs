@@ -1,42 +1,89 @@
-//! What a song is, whoever it comes from: a valid one cannot be built otherwise.
+//! What a song is, whoever it comes from, and what is wrong with what is none.
 
 use std::fmt;
+
+use serde::Serialize;
 
 use crate::text;
 
 /// Longest title, artist and album, in characters.
-pub(crate) const NAME: usize = 300;
+pub const NAME: usize = 300;
 /// Longest genre, in characters.
-pub(crate) const GENRE: usize = 100;
+pub const GENRE: usize = 100;
 /// Longest song, in milliseconds: a day.
-pub(crate) const DURATION: i64 = 86_400_000;
+pub const DURATION: i64 = 86_400_000;
 
-/// The content of a song: clean texts within their limits.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Song {
-    pub(crate) title: String,
-    pub(crate) artist: String,
-    pub(crate) album: String,
-    pub(crate) genre: String,
-    pub(crate) duration_ms: Option<i64>,
+/// The content of a song: clean texts within their limits. [`Song::new`] sees to that, or the functions of this module for single fields.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Song {
+    /// 1 to [`NAME`] characters.
+    pub title: String,
+    /// 1 to [`NAME`] characters.
+    pub artist: String,
+    /// [`NAME`] characters at most; empty: none.
+    pub album: String,
+    /// [`GENRE`] characters at most; empty: none.
+    pub genre: String,
+    /// 0 to [`DURATION`]; none: not known.
+    pub duration_ms: Option<i64>,
+}
+
+impl Song {
+    /// The song with these fields, which are cleaned.
+    ///
+    /// # Errors
+    /// Everything that is wrong, in the order of the parameters; also with the duration, which may come as something else than a number.
+    pub fn new(
+        title: &str,
+        artist: &str,
+        album: &str,
+        genre: &str,
+        duration: Result<Option<i64>, Wrong>,
+    ) -> Result<Song, Vec<Wrong>> {
+        let mut wrong = Vec::new();
+        let title = note(name("title", title), &mut wrong);
+        let artist = note(name("artist", artist), &mut wrong);
+        let album = note(self::album(album), &mut wrong);
+        let genre = note(self::genre(genre), &mut wrong);
+        let duration = duration.and_then(|given| given.map(self::duration).transpose());
+        match (title, artist, album, genre, note(duration, &mut wrong)) {
+            (Some(title), Some(artist), Some(album), Some(genre), Some(duration_ms)) => {
+                Ok(Song { title, artist, album, genre, duration_ms })
+            }
+            _ => Err(wrong),
+        }
+    }
+
+    /// Two songs with the same key are the same for an import; see [`text::match_key`].
+    pub fn match_key(&self) -> String {
+        text::match_key(&self.title, &self.artist)
+    }
+}
+
+fn note<T>(outcome: Result<T, Wrong>, wrong: &mut Vec<Wrong>) -> Option<T> {
+    outcome.map_err(|it| wrong.push(it)).ok()
 }
 
 /// A field that breaks a rule; it displays as `title must have ...`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Wrong {
-    pub(crate) field: &'static str,
+pub struct Wrong {
+    /// The field's name.
+    pub field: &'static str,
     /// To be read after the field's name.
-    pub(crate) detail: String,
+    pub detail: String,
     /// The bound that was crossed.
-    pub(crate) limit: Option<i64>,
+    pub limit: Option<i64>,
 }
 
 impl Wrong {
-    pub(crate) fn new(field: &'static str, detail: impl Into<String>) -> Wrong {
+    /// Says what is wrong with the field.
+    pub fn new(field: &'static str, detail: impl Into<String>) -> Wrong {
         Wrong { field, detail: detail.into(), limit: None }
     }
 
-    pub(crate) fn limit(mut self, limit: i64) -> Wrong {
+    /// Names the bound that was crossed.
+    #[must_use]
+    pub fn limit(mut self, limit: i64) -> Wrong {
         self.limit = Some(limit);
         self
     }
@@ -49,27 +96,39 @@ impl fmt::Display for Wrong {
 }
 
 /// A title or an artist: 1 to [`NAME`] characters.
-pub(crate) fn name(field: &'static str, given: &str) -> Result<String, Wrong> {
+///
+/// # Errors
+/// When it has fewer, more, or control characters.
+pub fn name(field: &'static str, given: &str) -> Result<String, Wrong> {
     bounded(field, given, 1, NAME)
 }
 
 /// An album: [`NAME`] characters at most.
-pub(crate) fn album(given: &str) -> Result<String, Wrong> {
+///
+/// # Errors
+/// When it has more, or control characters.
+pub fn album(given: &str) -> Result<String, Wrong> {
     bounded("album", given, 0, NAME)
 }
 
 /// A genre: [`GENRE`] characters at most.
-pub(crate) fn genre(given: &str) -> Result<String, Wrong> {
+///
+/// # Errors
+/// When it has more, or control characters.
+pub fn genre(given: &str) -> Result<String, Wrong> {
     bounded("genre", given, 0, GENRE)
 }
 
 /// Milliseconds: 0 to [`DURATION`].
-pub(crate) fn duration(given: i64) -> Result<i64, Wrong> {
+///
+/// # Errors
+/// When it is out of these bounds.
+pub fn duration(given: i64) -> Result<i64, Wrong> {
     if (0..=DURATION).contains(&given) { Ok(given) } else { Err(duration_limit(given < 0)) }
 }
 
 /// What is said of a duration that is out of bounds.
-pub(crate) fn duration_limit(negative: bool) -> Wrong {
+pub fn duration_limit(negative: bool) -> Wrong {
     let detail = format!("must be 0 to {DURATION} milliseconds");
     Wrong::new("duration_ms", detail).limit(if negative { 0 } else { DURATION })
 }
@@ -90,28 +149,6 @@ fn bounded(field: &'static str, given: &str, min: usize, max: usize) -> Result<S
         return Err(Wrong::new(field, "must have no control characters"));
     }
     Ok(clean)
-}
-
-/// What is stored of a song besides its content; see [`text`].
-#[derive(Clone, Debug)]
-pub(crate) struct Derived {
-    pub(crate) match_key: String,
-    pub(crate) artist_folded: String,
-    pub(crate) genre_folded: String,
-    pub(crate) words: String,
-}
-
-impl Song {
-    /// About 10 microseconds of work.
-    pub(crate) fn derive(&self) -> Derived {
-        let words = text::words([&*self.title, &*self.artist, &*self.album]);
-        Derived {
-            match_key: text::match_key(&self.title, &self.artist),
-            artist_folded: text::fold_name(&self.artist),
-            genre_folded: text::fold_name(&self.genre),
-            words: words.into_iter().collect::<Vec<_>>().join(" "),
-        }
-    }
 }
 
 #[cfg(test)]

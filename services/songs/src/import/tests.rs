@@ -191,8 +191,17 @@ fn a_batch_ends_after_a_thousand_records_and_knows_doubles_within() {
     let records = Records::open(Cursor::new(file)).unwrap();
     let (records, mut first) = Batch::read(records).unwrap();
     let (_, mut second) = Batch::read(records).unwrap();
-    first.book(1_000);
-    second.book(200); // the others, the database says, are there
+    assert!(
+        first
+            .songs
+            .iter()
+            .map(|it| &it.title)
+            .eq(&(0..1_000).map(|it| format!("Song {it}")).collect::<Vec<_>>())
+    );
+    let added = |added| Taken { added, created: 7 };
+    first.book(1_000, added(1_000));
+    let different = second.songs.len() as u64;
+    second.book(different, added(200)); // the others, the database says, are there
     let told = |it: &Batch| (it.rows, it.added, it.already, it.refused.len(), it.last);
     assert_eq!(told(&first), (1_000, 1_000, 0, 0, false));
     assert_eq!(told(&second), (502, 200, 301, 1, true));

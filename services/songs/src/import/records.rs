@@ -19,7 +19,7 @@ const DURATION: &[&str] = &["duration ms", "duration", "duration (ms)"];
 
 /// The songs of a CSV file, one after the other.
 #[derive(Debug)]
-pub(crate) struct Records<R> {
+pub struct Records<R> {
     reader: Reader<Lines<R>>,
     columns: Columns,
     record: StringRecord,
@@ -27,28 +27,41 @@ pub(crate) struct Records<R> {
 
 /// A record with the line it begins on.
 #[derive(Debug)]
-pub(crate) struct Line {
+pub(super) struct Line {
     /// The physical line; that of the header is 1, unless empty ones come before it.
-    pub(crate) number: u64,
+    pub(super) number: u64,
     /// The song, or everything that is wrong with it.
-    pub(crate) song: Result<Song, Vec<Wrong>>,
+    pub(super) song: Result<Song, Vec<Wrong>>,
 }
 
 /// Why a whole file is refused. Each displays as a sentence for the one who sent it.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Unreadable {
+pub enum Unreadable {
+    /// There is not even a header.
     #[error(
         "the file is empty; it needs a header with a title and an artist, and a line for each song"
     )]
     Empty,
+    /// The header does not tell which column is the title or the artist.
     #[error(
         "the header has no column for {missing}; it has {there}, divided by comma, semicolon or tab as the header is"
     )]
-    Columns { missing: String, there: String },
+    Columns {
+        /// What has no column: `title`, `artist`, or both.
+        missing: String,
+        /// The names of the first columns, quoted.
+        there: String,
+    },
+    /// Something is not UTF-8, such as the Latin-1 of an old spreadsheet.
     #[error("line {line} is not UTF-8; save the file as \"CSV UTF-8\" and send it again")]
-    Encoding { line: u64 },
+    Encoding {
+        /// The physical line.
+        line: u64,
+    },
+    /// It begins with the mark of UTF-16.
     #[error("the file is UTF-16; save it as \"CSV UTF-8\" and send it again")]
     Utf16,
+    /// It is our own copy that cannot be read.
     #[error("the file cannot be read back")]
     Io(#[from] io::Error),
 }
@@ -64,7 +77,10 @@ struct Columns {
 
 impl<R: Read + Seek> Records<R> {
     /// Reads the header. The delimiter is the one with which it has a title and an artist.
-    pub(crate) fn open(mut file: R) -> Result<Records<R>, Unreadable> {
+    ///
+    /// # Errors
+    /// When there is none, or nothing can be read.
+    pub fn open(mut file: R) -> Result<Records<R>, Unreadable> {
         file.rewind()?;
         let mut mark = [0; 2];
         let count = file.read(&mut mark)?;
@@ -104,13 +120,13 @@ impl<R: Read + Seek> Records<R> {
     }
 
     /// The next record, or none at the end.
-    pub(crate) fn next(&mut self) -> Result<Option<Line>, Unreadable> {
+    pub(super) fn next(&mut self) -> Result<Option<Line>, Unreadable> {
         let Some(number) = self.advance()? else { return Ok(None) };
         Ok(Some(Line { number, song: self.song() }))
     }
 
     /// Counts the records that are left, `most` at most, and looks at their encoding.
-    pub(crate) fn check(&mut self, most: usize) -> Result<usize, Unreadable> {
+    pub(super) fn check(&mut self, most: usize) -> Result<usize, Unreadable> {
         let mut count = 0;
         while count < most && self.advance()?.is_some() {
             count += 1;
@@ -119,7 +135,7 @@ impl<R: Read + Seek> Records<R> {
     }
 
     /// The file, to be read again.
-    pub(crate) fn into_inner(self) -> R {
+    pub(super) fn into_inner(self) -> R {
         self.reader.into_inner().into_inner()
     }
 
@@ -142,18 +158,8 @@ impl<R: Read + Seek> Records<R> {
         let Columns { title, artist, album, genre, duration } = self.columns;
         let field = |at: usize| self.record.get(at).unwrap_or_default();
         let optional = |at: Option<usize>| at.map(field).unwrap_or_default();
-        let mut wrong = Vec::new();
-        let title = note(song::name("title", field(title)), &mut wrong);
-        let artist = note(song::name("artist", field(artist)), &mut wrong);
-        let album = note(song::album(optional(album)), &mut wrong);
-        let genre = note(song::genre(optional(genre)), &mut wrong);
-        let duration = note(parse_duration(optional(duration)), &mut wrong);
-        match (title, artist, album, genre, duration) {
-            (Some(title), Some(artist), Some(album), Some(genre), Some(duration_ms)) => {
-                Ok(Song { title, artist, album, genre, duration_ms })
-            }
-            _ => Err(wrong),
-        }
+        let duration = parse_duration(optional(duration));
+        Song::new(field(title), field(artist), optional(album), optional(genre), duration)
     }
 }
 
@@ -186,10 +192,6 @@ fn shown(name: &str) -> String {
     format!("{:?}", name.trim().chars().take(40).collect::<String>())
 }
 
-fn note<T>(outcome: Result<T, Wrong>, wrong: &mut Vec<Wrong>) -> Option<T> {
-    outcome.map_err(|it| wrong.push(it)).ok()
-}
-
 /// Milliseconds (`194754`, also as `194754.0`), or a time as on a sleeve (`3:14`, `1:02:03`); nothing: unknown.
 fn parse_duration(text: &str) -> Result<Option<i64>, Wrong> {
     let text = text.trim();
@@ -200,13 +202,10 @@ fn parse_duration(text: &str) -> Result<Option<i64>, Wrong> {
     let digits = whole.strip_prefix('-').unwrap_or(whole);
     if !digits.is_empty() && digits.bytes().all(|it| it.is_ascii_digit()) {
         let negative = digits.len() < whole.len();
-        let given = whole.parse().map_err(|_| song::duration_limit(negative))?;
-        return song::duration(given).map(Some);
+        return whole.parse().map(Some).map_err(|_| song::duration_limit(negative));
     }
-    clock(text).map_or_else(
-        || Err(Wrong::new("duration_ms", "must be milliseconds or a time such as 3:14")),
-        |given| song::duration(given).map(Some),
-    )
+    let wrong = || Wrong::new("duration_ms", "must be milliseconds or a time such as 3:14");
+    clock(text).map(Some).ok_or_else(wrong)
 }
 
 /// `m:ss` or `h:mm:ss` in milliseconds.

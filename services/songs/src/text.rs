@@ -7,19 +7,19 @@ use std::collections::BTreeSet;
 use unicode_normalization::{UnicodeNormalization as _, char::is_combining_mark};
 
 /// A text as it is stored: without space around it, in Unicode's normal form C.
-pub(crate) fn clean(text: &str) -> String {
+pub fn clean(text: &str) -> String {
     text.trim().nfc().collect()
 }
 
 /// Two songs with the same key are the same song for an import: title and artist, clean, in lower case.
-pub(crate) fn match_key(title: &str, artist: &str) -> String {
+pub fn match_key(title: &str, artist: &str) -> String {
     let part = |text| clean(text).to_lowercase();
-    // U+001F is in no title and in no artist (`music.rs` refuses control characters).
+    // U+001F is in no title and in no artist ([`song`](crate::song) refuses control characters).
     format!("{}\u{1f}{}", part(title), part(artist))
 }
 
 /// A name without case, accents and the width of its spaces, for filters that compare the whole of it.
-pub(crate) fn fold_name(name: &str) -> String {
+pub fn fold_name(name: &str) -> String {
     let folded = fold(name);
     folded.split_whitespace().collect::<Vec<_>>().join(" ")
 }
@@ -28,7 +28,7 @@ pub(crate) fn fold_name(name: &str) -> String {
 ///
 /// A word is a run of letters and digits. Scripts that put no space between words (Han, kana, Hangul) have a word per character, and so
 /// have emoji and other symbols.
-pub(crate) fn words<'a>(texts: impl IntoIterator<Item = &'a str>) -> BTreeSet<String> {
+pub fn words<'a>(texts: impl IntoIterator<Item = &'a str>) -> BTreeSet<String> {
     let mut words = BTreeSet::new();
     let mut word = String::new();
     for text in texts {

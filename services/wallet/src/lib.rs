@@ -1,0 +1,107 @@
+//! The wallet: who keeps which songs. It owns that, brings whole libraries in and takes them out again.
+//!
+//! A favourite has a copy of its music, so the wallet reads, lists and exports without the catalog. It asks the catalog, with the caller's
+//! assertion, when something new is to be kept: whether there is such a music, or which are the songs of a file.
+//!
+//! `keeping.rs` has what changes one favourite or all, `lists.rs` what reads them, `import.rs` and `export.rs` the files; `catalog.rs` has the
+//! calls, `store.rs` every statement. What a song is, is said by the crate `songs`.
+
+mod catalog;
+mod export;
+mod import;
+mod keeping;
+mod lists;
+mod meter;
+mod store;
+
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+
+use axum::{Router, extract::FromRef};
+use http::StatusCode;
+use platform::{
+    config::HttpUrl,
+    identity::{Caller, Verifier},
+    problem::Problem,
+    service::{Parts, Policy},
+    storage::{self, Db, Migrated},
+};
+use resilience::Client;
+use tokio_util::sync::CancellationToken;
+
+use crate::catalog::Catalog;
+
+/// The service's name, in telemetry, commands and messages.
+pub const NAME: &str = "wallet";
+
+platform::settings! {
+    /// Settings of the wallet.
+    pub struct Config {
+        /// Address and port for the other services.
+        pub listen: SocketAddr = "127.0.0.1:9103", "WALLET_LISTEN";
+        /// Address and port for health and metrics.
+        pub internal_listen: SocketAddr = "127.0.0.1:9183", "WALLET_INTERNAL_LISTEN";
+        /// The SQLite file with the favourites; it is created with its folder.
+        pub database: PathBuf = "./data/wallet.db", "WALLET_DATABASE";
+        /// Base address of accounts, which has the keys to verify callers.
+        pub accounts_url: HttpUrl = "http://127.0.0.1:9101", "WALLET_ACCOUNTS_URL";
+        /// Base address of the catalog, which has the musics.
+        pub catalog_url: HttpUrl = "http://127.0.0.1:9102", "WALLET_CATALOG_URL";
+    }
+}
+
+/// What handlers can ask for.
+#[derive(Clone, Debug)]
+struct Wallet {
+    db: Db,
+    catalog: Catalog,
+    verifier: Arc<Verifier>,
+    stopping: CancellationToken,
+}
+
+impl FromRef<Wallet> for Arc<Verifier> {
+    fn from_ref(wallet: &Wallet) -> Arc<Verifier> {
+        Arc::clone(&wallet.verifier)
+    }
+}
+
+/// Opens the database and migrates it; then the routes are ready to be served with [`policy`]. The catalog is not called before it is needed.
+///
+/// # Errors
+/// As [`Db::open`]: one sentence with the file and the remedy.
+pub async fn router(config: &Config, parts: &Parts) -> anyhow::Result<Router> {
+    let migrating = parts.health.latch("migrations");
+    let db = Db::open(&config.database, &store::MIGRATIONS, &parts.telemetry).await?;
+    drop(migrating);
+    meter::start();
+    let verifier = Arc::new(Verifier::new(&config.accounts_url, &parts.telemetry)?);
+    let catalog = Catalog::new(&Client::new(&parts.telemetry)?, &config.catalog_url);
+    let wallet = Wallet { db, catalog, verifier, stopping: parts.stopping.clone() };
+    Ok(Router::new()
+        .merge(keeping::router())
+        .merge(lists::router())
+        .merge(import::router())
+        .merge(export::router())
+        .with_state(wallet))
+}
+
+/// The limits of requests: an import may be large and take its time.
+pub fn policy() -> Policy {
+    Policy { overrides: &[import::LIMITS], ..Policy::default() }
+}
+
+/// Brings the database to the newest version without a start.
+///
+/// # Errors
+/// As [`router`].
+pub async fn migrate(config: &Config) -> anyhow::Result<Migrated> {
+    storage::migrate(&config.database, &store::MIGRATIONS).await
+}
+
+/// What only user `id` may do with their favourites.
+fn only_oneself(caller: &Caller, id: i64) -> Result<(), Problem> {
+    if caller.id == id {
+        return Ok(());
+    }
+    let detail = format_args!("Only user {id} can change their favourites.");
+    Err(Problem::new(StatusCode::FORBIDDEN, "not-oneself", detail))
+}

@@ -1,0 +1,10 @@
+//! The wallet over HTTP, as the gateway sees it, beside a catalog.
+
+mod app;
+mod bad_input;
+mod export;
+mod favourites;
+mod import;
+mod lists;
+#[path = "../../../catalog/tests/api/served.rs"]
+mod served;
