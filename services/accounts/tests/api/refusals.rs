@@ -68,6 +68,7 @@ async fn a_password_is_taken_byte_by_byte() {
     assert_eq!(service.sign_in("ada", password).await.status, 200);
     let decomposed = password.replace('\u{e9}', "e\u{301}");
     for other in [decomposed.as_str(), password.trim(), &password.to_lowercase()] {
+        service.wait_out().await;
         assert_eq!(service.sign_in("ada", other).await.status, 401, "{other}");
     }
 }
@@ -118,9 +119,11 @@ async fn a_wrong_name_and_a_wrong_password_get_the_same_answer_after_the_same_wo
         "ada" => "Basic YWRhOndyb25nIHdyb25n", // wrong wrong
         _ => "Basic bm9ib2R5Ondyb25nIHdyb25n",
     };
+    service.wait_out().await;
     let (known, unknown) =
         (service.exchange(basic("ada")).await, service.exchange(basic("?")).await);
     assert_eq!(told(&known), told(&unknown));
+    assert_eq!(known.status, 401);
 }
 
 #[tokio::test]
@@ -170,9 +173,14 @@ async fn credentials_that_nobody_has_are_refused() {
     service.spans.take();
     service.exchange(&format!("Token {token}")).await;
     assert_eq!(service.spans.take().len(), 1);
-    for body in
-        [Value::Null, json!({}), json!({"authorization": 7}), json!({"authorization": "x", "y": 1})]
-    {
+    for body in [
+        Value::Null,
+        json!({}),
+        json!({"authorization": 7}),
+        json!({"authorization": "x", "y": 1}),
+        json!({"session": 7}),
+        json!({"session": "x", "authorization": "Token x"}),
+    ] {
         assert_eq!(service.post("/credentials/exchange", body).await.status, 400);
     }
 }
@@ -181,7 +189,7 @@ async fn credentials_that_nobody_has_are_refused() {
 async fn bodies_that_are_no_json_or_too_large_are_refused() {
     let service = Service::start().await;
     let deep = "[".repeat(4000);
-    for path in ["/users", "/api-token-auth", "/credentials/exchange"] {
+    for path in ["/users", "/api-token-auth", "/sessions", "/credentials/exchange"] {
         let post =
             async |body: &str| service.call(Method::POST, path, "", Some(body.to_owned())).await;
         for body in ["", "{", "null", "{\"username\":1e400}", "{\"a\":\"\\ud800\"}", &deep] {
@@ -193,5 +201,6 @@ async fn bodies_that_are_no_json_or_too_large_are_refused() {
         assert_eq!(service.call(Method::POST, path, "", None).await.status, 415, "{path}");
         assert_eq!(service.call(Method::PUT, path, "", None).await.status, 405, "{path}");
     }
-    assert_eq!(service.get("/users/1", "").await.status, 404);
+    assert_eq!(service.get("/users/1", "").await.status, 401);
+    assert_eq!(service.get("/nothing", "").await.status, 404);
 }

@@ -73,6 +73,7 @@ async fn no_secret_and_nothing_personal_is_in_logs_spans_metrics_or_errors() {
 
     // Failures of ours, with causes in the log.
     service.sql("UPDATE users SET password_hash = 'canary-that-is-no-hash'").await;
+    service.wait_out().await;
     replies.push(service.sign_in(name, PASSWORD).await);
     service.sql("DROP TABLE tokens").await;
     replies.push(service.exchange(&format!("Token {token}")).await);

@@ -87,7 +87,22 @@ impl Service {
         assertion: &str,
         body: Option<String>,
     ) -> Reply {
+        self.send(method, path, assertion, body, &[]).await
+    }
+
+    /// A call with headers of the gateway.
+    pub(crate) async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        assertion: &str,
+        body: Option<String>,
+        headers: &[(&str, &str)],
+    ) -> Reply {
         let mut request = self.client.request(method, format!("{}{path}", self.url));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
         if !assertion.is_empty() {
             request = request.bearer_auth(assertion);
         }
@@ -115,6 +130,50 @@ impl Service {
 
     pub(crate) async fn sign_in(&self, username: &str, password: &str) -> Reply {
         self.post("/api-token-auth", json!({"username": username, "password": password})).await
+    }
+
+    /// A write by somebody.
+    pub(crate) async fn write(
+        &self,
+        method: Method,
+        path: &str,
+        assertion: &str,
+        body: Value,
+    ) -> Reply {
+        self.call(method, path, assertion, Some(body.to_string())).await
+    }
+
+    /// A call without a body by somebody.
+    pub(crate) async fn delete(&self, path: &str, assertion: &str) -> Reply {
+        self.call(Method::DELETE, path, assertion, None).await
+    }
+
+    /// Signs in to a browser session.
+    pub(crate) async fn session(
+        &self,
+        username: &str,
+        password: &str,
+        headers: &[(&str, &str)],
+    ) -> Reply {
+        let body = json!({"username": username, "password": password}).to_string();
+        self.send(Method::POST, "/sessions", "", Some(body), headers).await
+    }
+
+    /// Exchanges the secret of a session.
+    pub(crate) async fn exchange_session(&self, secret: &str) -> Reply {
+        self.post("/credentials/exchange", json!({"session": secret})).await
+    }
+
+    /// The assertion for a credential of the header `Authorization`.
+    pub(crate) async fn assertion(&self, authorization: &str) -> String {
+        let exchanged = self.exchange(authorization).await;
+        let assertion = exchanged.json["assertion"].as_str();
+        assertion.unwrap_or_else(|| panic!("{exchanged:?}")).to_owned()
+    }
+
+    /// As if the time to wait after wrong passwords were over.
+    pub(crate) async fn wait_out(&self) {
+        self.sql("UPDATE sign_in_failures SET next_at = 0").await;
     }
 
     /// Signs in, which succeeds: the token.
