@@ -47,7 +47,7 @@ pub(crate) fn signed_up() {
     counter!("accounts_sign_ups_total").increment(1);
 }
 
-/// Something was refused after too many attempts. `scope`: account, address, device, sign_up.
+/// Something was refused after too many attempts. `scope`: account, address, device, `sign_up`.
 pub(crate) fn throttled(scope: &'static str) {
     counter!("accounts_throttled_total", "scope" => scope).increment(1);
 }

@@ -61,40 +61,37 @@ impl Throttle {
                 subject = secret.hash();
             }
         }
+        let address = client.address.filter(|_| device.is_none());
+        let address = address.map(|address| (Arc::clone(&self.failures), address));
+        look_at(address.as_ref())?;
         let turn = self.turns.take(&subject).await?;
-        let slot = client.address.filter(|_| device.is_none());
-        let slot =
-            slot.map(|address| Slot::take(&self.failures, address, "address")).transpose()?;
         let scope = if device.is_some() { "device" } else { "account" };
-        let before = match look(db, &subject, scope).await {
-            Ok(before) => before,
-            Err(untried) => {
-                if let Some(slot) = slot {
-                    slot.give_back();
-                }
-                return Err(untried);
-            }
-        };
-        Ok(Attempt { subject, scope, before, booked: None, slot, device, _turn: turn })
+        let before = store::failures(db, &subject).await?.unwrap_or_default();
+        before.book(now()).map_err(|wait| refusal(scope, wait))?;
+        Ok(Attempt { subject, scope, before, booked: None, address, device, _turn: turn })
     }
 
     /// The right to sign up, or 429.
     pub(crate) fn sign_up(&self, client: &Client) -> Result<SignUp, Problem> {
-        let slot = client.address.map(|address| Slot::take(&self.sign_ups, address, "sign_up"));
-        Ok(SignUp(slot.transpose()?))
+        let address = client.address.map(|address| (Arc::clone(&self.sign_ups), address));
+        if let Some((addresses, address)) = &address {
+            addresses.take(*address).map_err(|wait| refusal("sign_up", wait))?;
+        }
+        Ok(SignUp(address))
     }
+}
+
+/// An address, and where it is counted.
+type Counted = (Arc<Addresses>, IpAddr);
+
+fn look_at(address: Option<&Counted>) -> Result<(), Problem> {
+    let Some((addresses, address)) = address else { return Ok(()) };
+    addresses.look(*address).map_err(|wait| refusal("address", wait))
 }
 
 /// By what the failures of a name are found. Names that nobody has are not kept as they are: they could be passwords in the wrong field.
 pub(crate) fn subject(name: &str) -> Vec<u8> {
     Sha256::digest(name.as_bytes()).to_vec()
-}
-
-/// The failures of today; 429 while they have to be waited for.
-async fn look(db: &Db, subject: &[u8], scope: &'static str) -> Result<Failures, Problem> {
-    let before = store::failures(db, subject).await?.unwrap_or_default();
-    before.book(now()).map_err(|wait| refusal(scope, wait))?;
-    Ok(before)
 }
 
 /// The same for names that somebody has and for others.
@@ -112,30 +109,30 @@ pub(crate) struct Attempt {
     scope: &'static str,
     before: Failures,
     booked: Option<Failures>,
-    slot: Option<Slot>,
+    address: Option<Counted>,
     /// The device that counts for it.
     pub(crate) device: Option<i64>,
     _turn: Turn,
 }
 
 impl Attempt {
-    /// Counts it as a failure, until it is forgotten; 429 when another process was faster.
+    /// Counts it as a failure of its account or device, until it is forgotten; 429 when others were faster.
+    ///
+    /// An address counts afterwards: the few that are hashed at this moment do not make others from there wait, as they may all be right.
     pub(crate) async fn book(&mut self, db: &Db) -> Result<(), Problem> {
+        look_at(self.address.as_ref())?;
         let refused = |wait| refusal(self.scope, wait);
         let booked = self.before.book(now()).map_err(refused)?;
         if !store::book_failure(db, &self.subject, self.before, booked).await? {
-            return Err(refused(Duration::from_secs(1)));
+            return Err(refused(Duration::from_secs(1))); // by another process
         }
         self.booked = Some(booked);
         Ok(())
     }
 
     /// It was no failure: the password was right, or was not looked at.
-    pub(crate) async fn forget(self, db: &Db) {
-        if let Some(slot) = self.slot {
-            slot.give_back();
-        }
-        let Some(booked) = self.booked else { return };
+    pub(crate) async fn forget(mut self, db: &Db) {
+        let Some(booked) = self.booked.take() else { return };
         // Whoever has the right password has it no less because their next attempt has to wait.
         if store::forget_failure(db, &self.subject, self.before, booked).await.is_err() {
             tracing::warn!("an attempt to sign in still counts as a failure that was none");
@@ -143,36 +140,23 @@ impl Attempt {
     }
 }
 
-/// Somebody who may sign up.
-#[must_use = "a sign-up that is dropped counts"]
-pub(crate) struct SignUp(Option<Slot>);
-
-impl SignUp {
-    /// Nothing was done for it.
-    pub(crate) fn forget(self) {
-        if let SignUp(Some(slot)) = self {
-            slot.give_back();
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        if let (Some(_), Some((addresses, address))) = (&self.booked, &self.address) {
+            addresses.count(*address);
         }
     }
 }
 
-/// One of the few of an address.
-struct Slot {
-    addresses: Arc<Addresses>,
-    address: IpAddr,
-}
+/// Somebody who may sign up.
+#[must_use = "a sign-up that is dropped counts"]
+pub(crate) struct SignUp(Option<Counted>);
 
-impl Slot {
-    fn take(
-        addresses: &Arc<Addresses>,
-        address: IpAddr,
-        scope: &'static str,
-    ) -> Result<Slot, Problem> {
-        addresses.take(address).map_err(|wait| refusal(scope, wait))?;
-        Ok(Slot { addresses: Arc::clone(addresses), address })
-    }
-
-    fn give_back(self) {
-        self.addresses.give_back(self.address);
+impl SignUp {
+    /// Nothing was done for it.
+    pub(crate) fn forget(self) {
+        if let SignUp(Some((addresses, address))) = self {
+            addresses.give_back(address);
+        }
     }
 }

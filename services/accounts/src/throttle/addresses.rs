@@ -24,15 +24,33 @@ impl Addresses {
         Addresses { begun: Instant::now(), buckets: Mutex::new(Buckets::new(burst)) }
     }
 
-    /// Counts one more, or says how long to wait.
-    pub(crate) fn take(&self, address: IpAddr) -> Result<(), Duration> {
-        let now = i64::try_from(self.begun.elapsed().as_millis()).unwrap_or(i64::MAX);
-        self.buckets().take(address, now)
+    /// How long to wait, if more are not allowed now.
+    pub(crate) fn look(&self, address: IpAddr) -> Result<(), Duration> {
+        self.buckets().look(address, self.now())
     }
 
-    /// It was none.
+    /// Counts one more.
+    pub(crate) fn count(&self, address: IpAddr) {
+        let now = self.now();
+        self.buckets().count(address, now);
+    }
+
+    /// Both at once: counts one more if that is allowed.
+    pub(crate) fn take(&self, address: IpAddr) -> Result<(), Duration> {
+        let now = self.now();
+        let mut buckets = self.buckets();
+        buckets.look(address, now)?;
+        buckets.count(address, now);
+        Ok(())
+    }
+
+    /// Counts one less: it was none.
     pub(crate) fn give_back(&self, address: IpAddr) {
         self.buckets().give_back(address);
+    }
+
+    fn now(&self) -> i64 {
+        i64::try_from(self.begun.elapsed().as_millis()).unwrap_or(i64::MAX)
     }
 
     fn buckets(&self) -> MutexGuard<'_, Buckets> {
@@ -57,20 +75,19 @@ impl Buckets {
         Buckets { burst, young: HashMap::new(), old: HashMap::new(), since: 0 }
     }
 
-    fn take(&mut self, address: IpAddr, now: i64) -> Result<(), Duration> {
+    fn look(&self, address: IpAddr, now: i64) -> Result<(), Duration> {
+        let free = self.young.get(&address).or_else(|| self.old.get(&address));
+        let wait = free.map_or(0, |free| free - now - (self.burst - 1) * INTERVAL);
+        if wait > 0 { Err(Duration::from_millis(wait.unsigned_abs())) } else { Ok(()) }
+    }
+
+    fn count(&mut self, address: IpAddr, now: i64) {
         if self.young.len() >= MOST || now - self.since > self.burst * INTERVAL {
             self.old = std::mem::take(&mut self.young);
             self.since = now;
         }
         let free = self.young.get(&address).copied().or_else(|| self.old.remove(&address));
-        let free = free.unwrap_or(now).max(now);
-        let wait = free - now - (self.burst - 1) * INTERVAL;
-        if wait > 0 {
-            self.young.insert(address, free);
-            return Err(Duration::from_millis(wait.unsigned_abs()));
-        }
-        self.young.insert(address, free + INTERVAL);
-        Ok(())
+        self.young.insert(address, free.unwrap_or(now).max(now) + INTERVAL);
     }
 
     fn give_back(&mut self, address: IpAddr) {
@@ -86,6 +103,14 @@ mod tests {
 
     use super::*;
     use crate::throttle::steps::{DAY, Failures};
+
+    impl Buckets {
+        fn take(&mut self, address: IpAddr, now: i64) -> Result<(), Duration> {
+            self.look(address, now)?;
+            self.count(address, now);
+            Ok(())
+        }
+    }
 
     fn address(number: u128) -> IpAddr {
         IpAddr::V6(Ipv6Addr::from_bits(number << 64))
@@ -150,15 +175,10 @@ mod tests {
         for attempt in 0..10_000 {
             let now = 20_000 * DAY + attempt * apart;
             let who = address(u128::from(attempt.unsigned_abs()) % addresses);
-            if buckets.take(who, now).is_err() {
-                continue;
-            }
-            match failures.book(now) {
-                Ok(booked) => {
-                    failures = booked;
-                    tried += 1;
-                }
-                Err(_) => buckets.give_back(who),
+            if let (Ok(()), Ok(booked)) = (buckets.look(who, now), failures.book(now)) {
+                failures = booked;
+                buckets.count(who, now);
+                tried += 1;
             }
         }
         tried
