@@ -81,7 +81,7 @@ async fn edit(
     }
     tx.commit().await?;
     meter::sessions_ended(ended);
-    tracing::info!(password = password_hash.is_some(), "somebody changed their account");
+    tracing::info!("somebody changed their account");
     Ok(Json(user))
 }
 

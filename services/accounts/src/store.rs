@@ -141,18 +141,23 @@ pub(crate) async fn delete_user(tx: &mut Tx, id: i64) -> Result<(), Error> {
 }
 
 /// Whether the person's credential still counts: it has not ended, and they are there and not locked.
+///
+/// The first statement changes nothing, and keeps others from changing the person until the transaction ends.
 pub(crate) async fn stands(tx: &mut Tx, user: i64, via: Via, now: i64) -> Result<bool, Error> {
-    const TOKEN: &str = "SELECT users.id FROM users JOIN tokens ON tokens.user_id = users.id \
-         WHERE users.id = $1 AND users.locked_at IS NULL AND tokens.id = $2 AND tokens.expires_at > $3";
-    const SESSION: &str = "SELECT users.id FROM users JOIN sessions ON sessions.user_id = users.id \
-         WHERE users.id = $1 AND users.locked_at IS NULL AND sessions.id = $2 AND sessions.expires_at > $3";
-    const USER: &str = "SELECT id FROM users WHERE id = $1 AND locked_at IS NULL";
+    const HOLD: &str = "UPDATE users SET locked_at = NULL WHERE id = $1 AND locked_at IS NULL";
+    const TOKEN: &str = "SELECT id FROM tokens WHERE id = $1 AND user_id = $2 AND expires_at > $3";
+    const SESSION: &str =
+        "SELECT id FROM sessions WHERE id = $1 AND user_id = $2 AND expires_at > $3";
+    if tx.query("UPDATE users", HOLD).bind(user).execute().await? == 0 {
+        return Ok(false);
+    }
     let query = match via {
-        Via::Token(id) => tx.query("SELECT tokens", TOKEN).bind(user).bind(id).bind(now),
-        Via::Session(id) => tx.query("SELECT sessions", SESSION).bind(user).bind(id).bind(now),
-        Via::Basic => tx.query("SELECT users", USER).bind(user),
+        Via::Token(id) => tx.query("SELECT tokens", TOKEN).bind(id),
+        Via::Session(id) => tx.query("SELECT sessions", SESSION).bind(id),
+        Via::Basic => return Ok(true),
     };
-    Ok(query.fetch_optional::<(i64,)>().await?.is_some())
+    let found = query.bind(user).bind(now).fetch_optional::<(i64,)>().await?;
+    Ok(found.is_some())
 }
 
 /// Ends all credentials of a person but their password and the one that is kept, and tells how many sessions that were.
@@ -191,16 +196,17 @@ pub(crate) async fn credentials(db: &Db, key: &str) -> Result<Option<Credentials
     }))
 }
 
-/// Whether the password that was found right is still the person's, and they are still there and not locked.
+/// Whether the password that was found right is still the person's, and they are still there and not locked. It stays so until the
+/// transaction ends, because the statement changes the row into what it is.
 pub(crate) async fn still_proven(
     tx: &mut Tx,
     user: i64,
     password_hash: &str,
 ) -> Result<bool, Error> {
-    const TEXT: &str =
-        "SELECT id FROM users WHERE id = $1 AND password_hash = $2 AND locked_at IS NULL";
-    let found = tx.query("SELECT users", TEXT).bind(user).bind(password_hash);
-    Ok(found.fetch_optional::<(i64,)>().await?.is_some())
+    const TEXT: &str = "UPDATE users SET password_hash = $2 \
+         WHERE id = $1 AND password_hash = $2 AND locked_at IS NULL";
+    let query = tx.query("UPDATE users", TEXT).bind(user).bind(password_hash);
+    Ok(query.execute().await? == 1)
 }
 
 /// Replaces a password's hash by another one of the same password, unless the password was changed meanwhile.
@@ -320,3 +326,6 @@ pub(crate) async fn note_use(db: &Db, via: Via, now: i64, since: i64) -> Result<
     query.bind(now).bind(since).execute().await?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

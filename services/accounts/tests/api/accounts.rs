@@ -67,7 +67,7 @@ async fn the_exchange_of_a_token_is_one_statement() {
             "verify password",
             "DELETE sign_in_failures",
             "BEGIN",
-            "SELECT users",
+            "UPDATE users",
             "INSERT tokens",
             "DELETE tokens",
             "COMMIT",

@@ -1,5 +1,6 @@
 //! People: listed, looked at, changed and deleted.
 
+use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -170,6 +171,27 @@ async fn another_password_ends_all_other_sessions_and_tokens() {
     let left = "SELECT count(*) FROM sessions JOIN devices ON devices.id = sessions.device_id";
     assert_eq!(service.number(left).await, 1);
     assert_eq!(service.number("SELECT count(*) FROM devices").await, 1);
+}
+
+#[tokio::test]
+async fn who_signs_in_while_the_password_changes_keeps_nothing_of_it() {
+    let service = Service::start().await;
+    service.sign_up("ada", "a@example.org", PASSWORD).await;
+    let own = format!("Token {}", service.token("ada").await);
+    let caller = service.assertion(&own).await;
+    for (old, new) in [(PASSWORD, OTHER), (OTHER, PASSWORD)] {
+        let body = json!({"password": new});
+        let change = service.write(Method::PATCH, "/users/1", &caller, body);
+        let sign_ins = join_all((0..6).map(|_| service.sign_in("ada", old)));
+        let (change, sign_ins) = tokio::join!(change, sign_ins);
+        assert_eq!(change.status, 200, "{change:?}");
+        for reply in sign_ins {
+            let Some(token) = reply.json["token"].as_str() else { continue };
+            assert_eq!(service.exchange(&format!("Token {token}")).await.status, 401);
+        }
+        assert_eq!(service.exchange(&own).await.status, 200);
+        service.wait_out().await;
+    }
 }
 
 #[tokio::test]
