@@ -13,6 +13,9 @@ pub struct Caller {
     pub id: i64,
     /// The username.
     pub name: Arc<str>,
+    /// Which credential was exchanged: `token:12`, `session:7` or `basic`; empty where an assertion does not say. Only accounts, which gave
+    /// the credential, can make something of it.
+    pub via: Arc<str>,
 }
 
 /// Without the name, which is personal data and would end in a log.

@@ -10,6 +10,7 @@
 //! | `aud` | `musicwallet-internal` |
 //! | `sub` | the user's id, as text |
 //! | `name` | the username |
+//! | `via` | which credential was exchanged: `token:12`, `session:7`, `basic`; for accounts, which owns them |
 //! | `iat`, `exp` | seconds; `exp` is `iat` + 60 |
 
 mod caller;
@@ -32,6 +33,8 @@ struct Claims {
     aud: String,
     sub: String,
     name: String,
+    #[serde(default)]
+    via: String,
     iat: u64,
     exp: u64,
 }

@@ -88,21 +88,36 @@ impl Signer {
         })
     }
 
-    /// An assertion that `id` with this `name` calls; it counts from now for [`LIFETIME`].
+    /// An assertion that `id` with this `name` calls, by no credential in particular; it counts from now for [`LIFETIME`].
     ///
     /// # Errors
     /// When it cannot be signed, which no input can cause.
     pub fn sign(&self, id: i64, name: &str) -> anyhow::Result<String> {
-        self.sign_at(id, name, SystemTime::now())
+        self.sign_at(id, name, "", SystemTime::now())
     }
 
-    pub(super) fn sign_at(&self, id: i64, name: &str, at: SystemTime) -> anyhow::Result<String> {
+    /// The same, for who showed the credential `via`; see [`Caller::via`](super::Caller::via).
+    ///
+    /// # Errors
+    /// As [`Signer::sign`].
+    pub fn sign_via(&self, id: i64, name: &str, via: &str) -> anyhow::Result<String> {
+        self.sign_at(id, name, via, SystemTime::now())
+    }
+
+    pub(super) fn sign_at(
+        &self,
+        id: i64,
+        name: &str,
+        via: &str,
+        at: SystemTime,
+    ) -> anyhow::Result<String> {
         let iat = at.duration_since(UNIX_EPOCH).context("the clock is before 1970")?.as_secs();
         let claims = Claims {
             iss: ISSUER.to_owned(),
             aud: AUDIENCE.to_owned(),
             sub: id.to_string(),
             name: name.to_owned(),
+            via: via.to_owned(),
             iat,
             exp: iat + LIFETIME.as_secs(),
         };

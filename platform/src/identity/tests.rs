@@ -21,11 +21,13 @@ async fn refusal(verifier: &Verifier, assertion: &str) -> u16 {
 async fn an_assertion_says_who_calls() {
     let signer = Signer::generate().unwrap();
     let verifier = Verifier::fixed(signer.keys()).unwrap();
-    let assertion = signer.sign(7, "ada").unwrap();
-    let expected = Caller { id: 7, name: "ada".into() };
+    let assertion = signer.sign_via(7, "ada", "token:12").unwrap();
+    let expected = Caller { id: 7, name: "ada".into(), via: "token:12".into() };
     assert_eq!(verifier.verify(&assertion).await.unwrap(), expected);
     assert_eq!(verifier.verify(&assertion).await.unwrap(), expected); // remembered
     assert!(!format!("{expected:?} {signer:?}").contains("ada"));
+    let unsaid = verifier.verify(&signer.sign(7, "ada").unwrap()).await.unwrap();
+    assert_eq!(unsaid, Caller { via: "".into(), ..expected });
 }
 
 #[tokio::test]
@@ -58,15 +60,16 @@ async fn an_assertion_ends_after_a_minute_and_is_for_the_inside_only() {
     let signer = Signer::generate().unwrap();
     let verifier = Verifier::fixed(signer.keys()).unwrap();
     let ago = |seconds| SystemTime::now() - std::time::Duration::from_secs(seconds);
-    let fresh_enough = signer.sign_at(7, "ada", ago(58)).unwrap();
+    let fresh_enough = signer.sign_at(7, "ada", "", ago(58)).unwrap();
     assert!(verifier.verify(&fresh_enough).await.is_ok());
-    let expired = signer.sign_at(7, "ada", ago(70)).unwrap();
+    let expired = signer.sign_at(7, "ada", "", ago(70)).unwrap();
     assert_eq!(refusal(&verifier, &expired).await, 401);
     let foreign = Claims {
         iss: ISSUER.into(),
         aud: "somebody-else".into(),
         sub: "7".into(),
         name: "ada".into(),
+        via: String::new(),
         iat: 1,
         exp: u64::from(u32::MAX),
     };

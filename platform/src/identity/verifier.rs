@@ -114,7 +114,7 @@ impl Verifier {
             .map_err(|error| refused().caused_by(error))?
             .claims;
         let id = claims.sub.parse().map_err(|_| refused())?;
-        let caller = Caller { id, name: claims.name.into() };
+        let caller = Caller { id, name: claims.name.into(), via: claims.via.into() };
         self.remember(assertion, &caller, claims.exp);
         Ok(caller)
     }

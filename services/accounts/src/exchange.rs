@@ -13,14 +13,18 @@ use tokio::time::timeout;
 
 use crate::{
     Accounts,
+    client::Client,
     form::Form,
     meter, now,
+    secret::Secret,
+    sessions::IDLE,
+    sign_in::{authenticate, result},
     store::{self, Person, Use},
     token::Token,
-    tokens::{authenticate, result},
+    via::Via,
 };
 
-/// A token's use is noted once in so many milliseconds, so that reading does not become writing.
+/// The use of a token or a session is noted once in so many milliseconds, so that reading does not become writing.
 const NOTED: i64 = 60_000;
 /// How long a request waits for that note. The statement goes on by itself.
 const NOTING: Duration = Duration::from_millis(250);
@@ -36,50 +40,81 @@ struct Exchanged {
     user: Person,
 }
 
-/// `POST /credentials/exchange`, whose body has the public `Authorization` header as it came: 200 with an assertion of a minute; 401 for
-/// a credential that nobody has.
+/// `POST /credentials/exchange`, whose body has the public header as it came, `authorization`, or the secret of a browser, `session`: 200
+/// with an assertion of a minute; 401 for a credential that nobody has, or whose owner is locked; 429 for passwords after failures.
 async fn exchange(
     State(accounts): State<Accounts>,
+    client: Client,
     Json(body): Json<Value>,
 ) -> Result<Json<Exchanged>, Problem> {
     let mut form = Form::new(body)?;
-    let header = form.secret("authorization");
-    let header = form.finish(header)?;
-    let (scheme, credential) = header.expose_secret().trim().split_once(' ').unwrap_or_default();
-    let credential = credential.trim();
-    let (scheme, found) = match scheme.to_ascii_lowercase().as_str() {
-        "token" | "bearer" => ("token", by_token(&accounts, credential).await),
-        "basic" => ("basic", by_password(&accounts, credential).await),
+    let by_cookie = form.has("session");
+    let given = form.secret(if by_cookie { "session" } else { "authorization" });
+    let given = form.finish(given)?;
+    let given = given.expose_secret().trim();
+    let (scheme, found) = match given.split_once(' ') {
+        _ if by_cookie => ("session", by_session(&accounts, given).await),
+        Some((scheme, credential)) if is(scheme, &["token", "bearer"]) => {
+            ("token", by_token(&accounts, credential.trim()).await)
+        }
+        Some((scheme, credential)) if is(scheme, &["basic"]) => {
+            ("basic", by_password(&accounts, credential.trim(), &client).await)
+        }
         _ => ("other", Err(refused("The credential has to be Token, Bearer or Basic."))),
     };
     meter::exchanged(scheme, result(&found));
-    let user = found?;
-    let assertion = accounts.signer.sign(user.id, &user.username).map_err(Problem::internal)?;
-    Ok(Json(Exchanged { assertion, user }))
+    let (user, via) = found?;
+    let assertion = accounts.signer.sign_via(user.id, &user.username, &via.to_string());
+    Ok(Json(Exchanged { assertion: assertion.map_err(Problem::internal)?, user }))
 }
 
-async fn by_token(accounts: &Accounts, credential: &str) -> Result<Person, Problem> {
+fn is(scheme: &str, names: &[&str]) -> bool {
+    names.iter().any(|name| scheme.eq_ignore_ascii_case(name))
+}
+
+async fn by_token(accounts: &Accounts, credential: &str) -> Result<(Person, Via), Problem> {
     let unknown = || refused("This token is not valid: it is mistyped, revoked or has expired.");
     let token = Token::parse(credential).ok_or_else(unknown)?;
     let now = now();
     let found = store::token(&accounts.db, token.hash(), now).await?;
-    let Use { person, token, last_used_at } = found.ok_or_else(unknown)?;
-    if now - last_used_at >= NOTED {
-        let note = store::note_use(&accounts.db, token, now, now - NOTED);
-        // Whoever the token proves is no less proven because the note has to wait.
-        if !matches!(timeout(NOTING, note).await, Ok(Ok(()))) {
-            tracing::warn!("the use of a token was not noted in time");
-        }
-    }
-    Ok(person)
+    let used = found.ok_or_else(unknown)?;
+    note(accounts, &used, now).await;
+    Ok((used.person, used.via))
 }
 
-async fn by_password(accounts: &Accounts, credential: &str) -> Result<Person, Problem> {
+async fn by_session(accounts: &Accounts, secret: &str) -> Result<(Person, Via), Problem> {
+    let unknown = || refused("This session is over. Sign in again.");
+    let secret = Secret::parse(secret).ok_or_else(unknown)?;
+    let now = now();
+    let found = store::session(&accounts.db, secret.hash(), now, now - IDLE).await?;
+    let used = found.ok_or_else(unknown)?;
+    note(accounts, &used, now).await;
+    Ok((used.person, used.via))
+}
+
+/// Notes the use, if the last note is old enough.
+async fn note(accounts: &Accounts, used: &Use, now: i64) {
+    if now - used.last_used_at < NOTED {
+        return;
+    }
+    let note = store::note_use(&accounts.db, used.via, now, now - NOTED);
+    // Whoever the credential proves is no less proven because the note has to wait.
+    if !matches!(timeout(NOTING, note).await, Ok(Ok(()))) {
+        tracing::warn!("the use of a credential was not noted in time");
+    }
+}
+
+async fn by_password(
+    accounts: &Accounts,
+    credential: &str,
+    client: &Client,
+) -> Result<(Person, Via), Problem> {
     let malformed = || refused("Basic needs username:password in UTF-8 as base64.");
     let decoded = STANDARD.decode(credential).map_err(|_| malformed())?;
     let decoded = String::from_utf8(decoded).map_err(|_| malformed())?;
     let (username, password) = decoded.split_once(':').ok_or_else(malformed)?;
-    authenticate(accounts, username, password.into()).await
+    let proven = authenticate(accounts, username, password.into(), client).await?;
+    Ok((proven.person, Via::Basic))
 }
 
 fn refused(detail: &'static str) -> Problem {

@@ -40,6 +40,11 @@ impl Form {
         self.note(outcome)
     }
 
+    /// Whether there is a field `name`.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.fields.contains_key(name)
+    }
+
     /// Takes the text `name`, which nobody is to see.
     pub(crate) fn secret(&mut self, name: &str) -> Option<SecretString> {
         self.text(name, |text| Ok(SecretString::from(text)))

@@ -25,7 +25,7 @@ pub(crate) use self::argon::Verdict;
 use crate::meter;
 
 /// How long a password waits for its turn; architecture.md §8.
-const QUEUE: Duration = Duration::from_secs(1);
+pub(crate) const QUEUE: Duration = Duration::from_secs(1);
 
 /// The right to hash, shared by all requests. Cheap to clone.
 #[derive(Clone)]
@@ -53,36 +53,65 @@ impl Hashers {
         hashed.await?.map_err(Problem::internal)
     }
 
-    /// Whether `password` is the one of `stored`; without one it is not, after the same work.
-    pub(crate) async fn verify(
-        &self,
-        password: SecretString,
-        stored: Option<String>,
-    ) -> Result<Verdict, Problem> {
-        let verified = self
-            .work(move |memory| {
-                argon::verify(password.expose_secret().as_bytes(), stored.as_deref(), memory)
-            })
-            .instrument(tracing::info_span!("verify password"));
-        verified.await?.map_err(Problem::internal)
-    }
-
     async fn work<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Memory) -> T + Send + 'static,
     ) -> Result<T, Problem> {
+        self.place().await?.work(work).await
+    }
+
+    /// A place at a hasher, after those that came before; 503 after a second.
+    pub(crate) async fn place(&self) -> Result<Place, Problem> {
         let begun = Instant::now();
         let permit = timeout(QUEUE, Arc::clone(&self.permits).acquire_owned()).await;
         self.meter.waited.record(begun.elapsed());
         let Ok(Ok(permit)) = permit else {
-            let detail = "Too many people are signing in right now. Try again in a second.";
-            return Err(Problem::unavailable("sign-in-busy", detail, QUEUE));
+            return Err(busy());
         };
+        Ok(Place { hashers: self.clone(), permit })
+    }
+}
+
+/// The right to hash once.
+pub(crate) struct Place {
+    hashers: Hashers,
+    permit: OwnedSemaphorePermit,
+}
+
+impl Place {
+    /// Whether `password` is the one of `stored`; without one it is not, after the same work.
+    pub(crate) async fn verify(
+        self,
+        password: SecretString,
+        stored: Option<String>,
+    ) -> Result<Verdict, Problem> {
+        let verified = self.work(move |memory| {
+            argon::verify(password.expose_secret().as_bytes(), stored.as_deref(), memory)
+        });
+        verified.await?.map_err(Problem::internal)
+    }
+
+    async fn work<T: Send + 'static>(
+        self,
+        work: impl FnOnce(&mut Memory) -> T + Send + 'static,
+    ) -> Result<T, Problem> {
         // The permit goes with the work: what blocks is not cancelled with its request, so it must go on counting.
-        let busy = Busy::begin(self, permit);
+        let busy = Busy::begin(self);
         let task = spawn_blocking(move || busy.run(work));
         task.await.map_err(Problem::internal)
     }
+}
+
+/// The answer to whoever waited in vain.
+pub(crate) fn busy() -> Problem {
+    let detail = "Too many people are signing in right now. Try again in a second.";
+    Problem::unavailable("sign-in-busy", detail, QUEUE)
+}
+
+/// A hash of `password` outside of the service, for its operators.
+pub(crate) async fn hash_alone(password: SecretString) -> anyhow::Result<String> {
+    let hash = move || argon::hash(password.expose_secret().as_bytes(), &mut Memory::default());
+    spawn_blocking(hash).await?
 }
 
 /// A hasher at work.
@@ -93,9 +122,9 @@ struct Busy {
 }
 
 impl Busy {
-    fn begin(hashers: &Hashers, permit: OwnedSemaphorePermit) -> Busy {
+    fn begin(Place { hashers, permit }: Place) -> Busy {
         hashers.meter.busy.increment(1);
-        Busy { hashers: hashers.clone(), _permit: permit }
+        Busy { hashers, _permit: permit }
     }
 
     fn run<T>(self, work: impl FnOnce(&mut Memory) -> T) -> T {

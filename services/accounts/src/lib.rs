@@ -1,20 +1,31 @@
 //! Accounts: who there is, what proves it, and the assertions by which the other services believe it.
 //!
-//! `users.rs` has signing up, `tokens.rs` signing in, `exchange.rs` what the gateway asks for each request, `names.rs` who is behind an
-//! id; `username.rs`, `password.rs` and `token.rs` say what one may look like. `hashing.rs` keeps passwords slow to guess and cheap enough to
-//! serve, `store.rs` has every statement.
+//! `users.rs` has signing up, `sign_in.rs` and `sessions.rs` signing in, `tokens.rs` the tokens of programs, `people.rs` who there is,
+//! `account.rs` changing and deleting oneself, `exchange.rs` what the gateway asks for each request, `names.rs` who is behind an id;
+//! `username.rs`, `password.rs`, `token.rs` and `secret.rs` say what one may look like. `hashing.rs` keeps passwords slow to guess and cheap
+//! enough to serve, `throttle.rs` guessing slow, `store.rs` has every statement. [`operator`] is for who runs all this.
 
+mod account;
+mod client;
 mod exchange;
 mod form;
 mod hashing;
 mod meter;
 mod names;
+pub mod operator;
 mod password;
+mod people;
+mod secret;
+mod sessions;
+mod sign_in;
 mod store;
+mod sweep;
+mod throttle;
 mod token;
 mod tokens;
 mod username;
 mod users;
+mod via;
 
 use std::{
     net::SocketAddr,
@@ -31,7 +42,7 @@ use platform::{
     storage::{self, Db, Migrated},
 };
 
-use crate::hashing::Hashers;
+use crate::{hashing::Hashers, throttle::Throttle};
 
 /// The service's name, in telemetry, commands and messages.
 pub const NAME: &str = "accounts";
@@ -59,6 +70,7 @@ struct Accounts {
     signer: Arc<Signer>,
     verifier: Arc<Verifier>,
     hashers: Hashers,
+    throttle: Throttle,
 }
 
 impl FromRef<Accounts> for Arc<Verifier> {
@@ -72,20 +84,33 @@ impl FromRef<Accounts> for Arc<Verifier> {
 /// # Errors
 /// As [`Db::open`] and [`Signer::from_file`]: one sentence with the file and the remedy.
 pub async fn router(config: &Config, parts: &Parts) -> anyhow::Result<Router> {
-    let migrating = parts.health.latch("migrations");
-    let db = Db::open(&config.database, &store::MIGRATIONS, &parts.telemetry).await?;
-    drop(migrating);
+    let db = open(config, parts).await?;
     let signer = Arc::new(Signer::from_file(&config.signing_key)?);
     let verifier = Arc::new(Verifier::fixed(signer.keys())?);
     meter::start();
-    let accounts = Accounts { db, signer, verifier, hashers: Hashers::new(hashers(config)) };
+    tokio::spawn(sweep::run(db.clone(), parts.stopping.clone()));
+    let (hashers, throttle) = (Hashers::new(hashers(config)), Throttle::new());
+    let accounts = Accounts { db, signer, verifier, hashers, throttle };
     Ok(Router::new()
         .merge(users::router())
+        .merge(people::router())
+        .merge(account::router())
         .merge(names::router())
+        .merge(sign_in::router())
         .merge(tokens::router())
+        .merge(sessions::router())
         .merge(exchange::router())
         .route("/.well-known/jwks.json", get(keys))
         .with_state(accounts))
+}
+
+/// Opens and migrates the database; [`operator`] needs nothing else.
+///
+/// # Errors
+/// As [`Db::open`].
+pub async fn open(config: &Config, parts: &Parts) -> anyhow::Result<Db> {
+    let _migrating = parts.health.latch("migrations");
+    Db::open(&config.database, &store::MIGRATIONS, &parts.telemetry).await
 }
 
 /// The limits of requests: nothing here is larger than a name, an address and a password, and nobody waits longer than the one attempt of
@@ -114,6 +139,12 @@ fn hashers(config: &Config) -> NonZeroUsize {
 
 async fn keys(State(accounts): State<Accounts>) -> Json<Keys> {
     Json(accounts.signer.keys().clone())
+}
+
+/// A time in milliseconds since 1970, as answers have it.
+fn rfc3339<S: serde::Serializer>(time: &i64, serializer: S) -> Result<S::Ok, S::Error> {
+    let time = SystemTime::UNIX_EPOCH + Duration::from_millis(time.unsigned_abs());
+    serializer.collect_str(&humantime::format_rfc3339_millis(time))
 }
 
 /// Milliseconds since 1970.

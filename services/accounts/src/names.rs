@@ -7,28 +7,19 @@ use platform::{
     identity::Caller,
     problem::{FieldError, Problem},
 };
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
-use crate::{Accounts, store, username::Username};
+use crate::{
+    Accounts,
+    store::{self, Person},
+    username::Username,
+};
 
 /// How many names one call may ask for.
 const MOST: usize = 500;
 
 pub(crate) fn router() -> Router<Accounts> {
     Router::new().route("/users/names", get(by_ids)).route("/users/by-name", get(by_name))
-}
-
-/// A name for others.
-#[derive(Serialize)]
-struct Name {
-    id: i64,
-    username: String,
-}
-
-impl From<(i64, String)> for Name {
-    fn from((id, username): (i64, String)) -> Name {
-        Name { id, username }
-    }
 }
 
 #[derive(Deserialize)]
@@ -41,7 +32,7 @@ async fn by_ids(
     State(accounts): State<Accounts>,
     _: Caller,
     Query(Ids { ids }): Query<Ids>,
-) -> Result<Json<Vec<Name>>, Problem> {
+) -> Result<Json<Vec<Person>>, Problem> {
     let wrong = |detail: &str| FieldError::new("?ids", detail);
     if ids.split(',').count() > MOST {
         return Err(Problem::invalid(vec![wrong("may have 500 ids at most").limit(MOST)]));
@@ -50,8 +41,7 @@ async fn by_ids(
     let not_ids = |_| Problem::invalid(vec![wrong("has to be whole numbers divided by commas")]);
     // A list of numbers cannot fail to serialise.
     let ids = serde_json::to_string(&ids.map_err(not_ids)?).map_err(Problem::internal)?;
-    let names = store::names(&accounts.db, ids).await?;
-    Ok(Json(names.into_iter().map(Name::from).collect()))
+    Ok(Json(store::names(&accounts.db, ids).await?))
 }
 
 #[derive(Deserialize)]
@@ -64,12 +54,12 @@ async fn by_name(
     State(accounts): State<Accounts>,
     _: Caller,
     Query(ByName { username }): Query<ByName>,
-) -> Result<Json<Name>, Problem> {
+) -> Result<Json<Person>, Problem> {
     let found = match Username::parse(&username) {
         Ok(username) => store::user_by_key(&accounts.db, &username.key()).await?,
         Err(_) => None, // nobody can have it
     };
-    found.map(|found| Json(found.into())).ok_or_else(|| {
+    found.map(Json).ok_or_else(|| {
         Problem::new(StatusCode::NOT_FOUND, "user-not-found", "There is nobody of this name.")
     })
 }

@@ -21,14 +21,7 @@ impl Token {
     pub(crate) fn generate() -> anyhow::Result<Token> {
         let mut token = String::with_capacity(PREFIX.len() + RANDOM + CHECK);
         token.push_str(PREFIX);
-        while token.len() < PREFIX.len() + RANDOM {
-            let mut bytes = [0; 64];
-            getrandom::fill(&mut bytes).context("the system has no randomness for a token")?;
-            // 248 is the largest multiple of 62 in a byte: what is above would favour some characters.
-            let characters = bytes.iter().filter(|byte| **byte < 248);
-            let characters = characters.map(|byte| char::from(ALPHABET[usize::from(byte % 62)]));
-            token.extend(characters.take(PREFIX.len() + RANDOM - token.len()));
-        }
+        extend(&mut token, RANDOM)?;
         token.push_str(&check(&token));
         Ok(Token(token.into()))
     }
@@ -51,6 +44,20 @@ impl Token {
     pub(crate) fn expose(&self) -> &str {
         self.0.expose_secret()
     }
+}
+
+/// Adds so many random letters and digits.
+pub(crate) fn extend(text: &mut String, count: usize) -> anyhow::Result<()> {
+    let end = text.len() + count;
+    while text.len() < end {
+        let mut bytes = [0; 64];
+        getrandom::fill(&mut bytes).context("the system has no randomness for a secret")?;
+        // 248 is the largest multiple of 62 in a byte: what is above would favour some characters.
+        let characters = bytes.iter().filter(|byte| **byte < 248);
+        let characters = characters.map(|byte| char::from(ALPHABET[usize::from(byte % 62)]));
+        text.extend(characters.take(end - text.len()));
+    }
+    Ok(())
 }
 
 /// The CRC-32 of prefix and random characters, as 6 characters.

@@ -1,104 +1,104 @@
-//! Signing in: a password for a token.
+//! Tokens that people make for their programs, name and end. `sign_in.rs` gives one for a password.
 
-use axum::{Router, extract::State, routing::post};
+use axum::{
+    Router,
+    extract::State,
+    routing::{delete, get},
+};
 use http::StatusCode;
-use platform::{extract::Json, problem::Problem};
-use secrecy::{ExposeSecret, SecretString};
+use platform::{
+    extract::{Json, Path},
+    identity::Caller,
+    problem::{FieldError, Problem},
+};
 use serde::Serialize;
 use serde_json::Value;
+use unicode_normalization::UnicodeNormalization;
 
 use crate::{
     Accounts,
+    account::demand_standing,
     form::Form,
-    hashing::Verdict,
-    meter, now, password,
-    store::{self, Credentials, Person},
+    now, rfc3339,
+    store::{self, Listed},
     token::Token,
-    username::Username,
+    via::Via,
 };
 
 /// 90 days in milliseconds.
-const LIFETIME: i64 = 90 * 24 * 60 * 60 * 1000;
+pub(crate) const LIFETIME: i64 = 90 * 24 * 60 * 60 * 1000;
 /// Tokens per person.
-const MOST: i64 = 20;
+pub(crate) const MOST: i64 = 20;
+/// Characters of a name.
+const LONGEST: usize = 100;
 
 pub(crate) fn router() -> Router<Accounts> {
-    Router::new().route("/api-token-auth", post(sign_in))
+    Router::new().route("/tokens", get(list).post(create)).route("/tokens/{id}", delete(revoke))
 }
 
-/// A token, for its owner.
-#[derive(Serialize)]
-struct Issued {
-    token: String,
-}
-
-/// `POST /api-token-auth`: 200 with a new token of 90 days; 401 when name or password is wrong, which of them is not told.
-async fn sign_in(
+/// `GET /tokens`: the caller's own that have not expired, by id; never the tokens themselves.
+async fn list(
     State(accounts): State<Accounts>,
+    caller: Caller,
+) -> Result<Json<Vec<Listed>>, Problem> {
+    Ok(Json(store::tokens(&accounts.db, caller.id, now()).await?))
+}
+
+/// A new token, for its owner, who sees it this once.
+#[derive(Serialize)]
+struct Created {
+    id: i64,
+    name: String,
+    token: String,
+    #[serde(serialize_with = "rfc3339")]
+    expires_at: i64,
+}
+
+/// `POST /tokens`: 201 with a token of 90 days. Of 21, the longest unused goes.
+async fn create(
+    State(accounts): State<Accounts>,
+    caller: Caller,
     Json(body): Json<Value>,
-) -> Result<Json<Issued>, Problem> {
+) -> Result<(StatusCode, Json<Created>), Problem> {
     let mut form = Form::new(body)?;
-    let username = form.text("username", |name| Ok(name.to_owned()));
-    let given = username.zip(form.secret("password"));
-    let (username, password) = form.finish(given)?;
-    let person = authenticate(&accounts, &username, password).await?;
+    form.ignore(&["id"]);
+    let name = form.text("name", name);
+    let name = form.finish(name)?;
     let token = Token::generate().map_err(Problem::internal)?;
     let now = now();
+    let expires_at = now + LIFETIME;
     let mut tx = accounts.db.begin().await?;
-    store::insert_token(&mut tx, person.id, token.hash(), now, now + LIFETIME).await?;
-    store::drop_tokens(&mut tx, person.id, now, MOST).await?;
+    demand_standing(&mut tx, caller.id, Via::of(&caller)).await?;
+    let id = store::insert_token(&mut tx, caller.id, &name, token.hash(), now, expires_at).await?;
+    store::drop_tokens(&mut tx, caller.id, now, MOST).await?;
     tx.commit().await?;
-    tracing::info!("somebody signed in");
-    Ok(Json(Issued { token: token.expose().to_owned() }))
+    let created = Created { id, name, token: token.expose().to_owned(), expires_at };
+    Ok((StatusCode::CREATED, Json(created)))
 }
 
-/// Who it is that name and password prove; 401 for a wrong name and a wrong password alike, after the same work.
-pub(crate) async fn authenticate(
-    accounts: &Accounts,
-    username: &str,
-    password: SecretString,
-) -> Result<Person, Problem> {
-    let outcome = check(accounts, username, password).await;
-    meter::signed_in(result(&outcome));
-    outcome
-}
-
-/// What became of a credential, as metrics have it.
-pub(crate) fn result<T>(outcome: &Result<T, Problem>) -> &'static str {
-    match outcome.as_ref().map_err(Problem::status) {
-        Ok(_) => "success",
-        Err(StatusCode::UNAUTHORIZED) => "refused",
-        Err(StatusCode::SERVICE_UNAVAILABLE) => "busy",
-        Err(_) => "error",
+/// `DELETE /tokens/{id}`: 204; 404 for one that there is not, or that is somebody else's.
+async fn revoke(
+    State(accounts): State<Accounts>,
+    caller: Caller,
+    Path(id): Path<i64>,
+) -> Result<StatusCode, Problem> {
+    if store::delete_token(&accounts.db, id, caller.id).await? {
+        return Ok(StatusCode::NO_CONTENT);
     }
+    let detail = "You have no token with this id.";
+    Err(Problem::new(StatusCode::NOT_FOUND, "token-not-found", detail))
 }
 
-async fn check(
-    accounts: &Accounts,
-    username: &str,
-    password: SecretString,
-) -> Result<Person, Problem> {
-    let wrong = || {
-        let detail = "The username or the password is wrong.";
-        Problem::new(StatusCode::UNAUTHORIZED, "invalid-credentials", detail)
-    };
-    if password.expose_secret().chars().count() > password::LONGEST {
-        return Err(wrong()); // nobody's, whoever is asked for
-    }
-    // A name that nobody can have is looked for, too, and takes as long.
-    let key = Username::parse(username).map_or_else(|_| String::new(), |name| name.key());
-    let (person, stored) = match store::credentials(&accounts.db, &key).await? {
-        Some(Credentials { person, password_hash }) => (Some(person), Some(password_hash)),
-        None => (None, None),
-    };
-    let verdict = accounts.hashers.verify(password, stored.clone()).await?;
-    match (person, verdict) {
-        (None, _) | (_, Verdict::Wrong) => Err(wrong()),
-        (Some(person), Verdict::Right) => Ok(person),
-        (Some(person), Verdict::Renewed(new)) => {
-            let old = stored.unwrap_or_default();
-            store::renew_password_hash(&accounts.db, person.id, &old, &new).await?;
-            Ok(person)
+/// Trimmed, in NFC.
+fn name(text: &str) -> Result<String, FieldError> {
+    let name: String = text.trim().nfc().collect();
+    let wrong = |detail: &str| FieldError::new("/name", detail);
+    match name.chars().count() {
+        0 => Err(wrong("has to have 1 to 100 characters").limit(1)),
+        1..=LONGEST if name.chars().any(char::is_control) => {
+            Err(wrong("must not have control characters"))
         }
+        1..=LONGEST => Ok(name),
+        _ => Err(wrong("may have 100 characters at most").limit(LONGEST)),
     }
 }

@@ -8,42 +8,45 @@ use platform::{
     storage::Error,
 };
 use secrecy::SecretString;
-use serde::Serialize;
 use serde_json::Value;
 use tokio::task::spawn_blocking;
 use unicode_normalization::UnicodeNormalization;
 
 use crate::{
     Accounts,
+    client::Client,
     form::Form,
-    meter, now, password,
-    store::{self, NewUser},
+    meter, now,
+    store::{self, NewUser, User},
     username::Username,
 };
 
 const LONGEST_EMAIL: usize = 254;
+/// What answers have and nobody can set.
+pub(crate) const READ_ONLY: &[&str] = &["id", "favourite_musics", "favourite_count"];
 
 pub(crate) fn router() -> Router<Accounts> {
     Router::new().route("/users", post(sign_up))
 }
 
-/// A person, for themselves.
-#[derive(Serialize)]
-struct User {
-    id: i64,
-    username: String,
-    email: String,
-}
-
-/// `POST /users`: 201 with the person; 400 with every mistake; 409 when somebody has the name, or one that looks like it.
+/// `POST /users`: 201 with the person; 400 with every mistake; 409 when somebody has the name, or one that looks like it; 429 when too many
+/// signed up from this address.
 async fn sign_up(
     State(accounts): State<Accounts>,
+    client: Client,
     Json(body): Json<Value>,
 ) -> Result<(StatusCode, Json<User>), Problem> {
     let form = Form::new(body)?;
     let applicant = spawn_blocking(|| Applicant::read(form)).await.map_err(Problem::internal)??;
     let Applicant { username, email, password } = applicant;
-    let password_hash = accounts.hashers.hash(password).await?;
+    let counted = accounts.throttle.sign_up(&client)?;
+    let password_hash = match accounts.hashers.hash(password).await {
+        Ok(hash) => hash,
+        Err(untried) => {
+            counted.forget();
+            return Err(untried);
+        }
+    };
     let new = NewUser {
         username: username.as_str(),
         key: &username.key(),
@@ -53,36 +56,38 @@ async fn sign_up(
         now: now(),
     };
     // Only the index knows for sure: between a look and this statement somebody else could take the name.
-    let id = store::insert_user(&accounts.db, &new).await.map_err(|error| match error {
-        Error::Unique(_) => {
-            let detail = "Somebody has this username, or one that looks like it.";
-            Problem::new(StatusCode::CONFLICT, "username-taken", detail)
-        }
-        error @ (Error::Unavailable(_) | Error::Other(_)) => error.into(),
-    })?;
+    let id = store::insert_user(&accounts.db, &new).await.map_err(taken)?;
     meter::signed_up();
     tracing::info!("somebody signed up");
     let user = User { id, username: username.as_str().to_owned(), email };
     Ok((StatusCode::CREATED, Json(user)))
 }
 
+/// 409 for a name that somebody has.
+pub(crate) fn taken(error: Error) -> Problem {
+    match error {
+        Error::Unique(_) => {
+            let detail = "Somebody has this username, or one that looks like it.";
+            Problem::new(StatusCode::CONFLICT, "username-taken", detail)
+        }
+        error @ (Error::Unavailable(_) | Error::Other(_)) => error.into(),
+    }
+}
+
 /// Who wants to sign up, checked.
-struct Applicant {
-    username: Username,
-    email: String,
-    password: SecretString,
+pub(crate) struct Applicant {
+    pub(crate) username: Username,
+    pub(crate) email: String,
+    pub(crate) password: SecretString,
 }
 
 impl Applicant {
-    fn read(mut form: Form) -> Result<Applicant, Problem> {
-        form.ignore(&["id", "favourite_musics", "favourite_count"]);
+    pub(crate) fn read(mut form: Form) -> Result<Applicant, Problem> {
+        form.ignore(READ_ONLY);
         let username = form.text("username", Username::parse);
         let email = form.text("email", email);
-        let password = form.secret("password").and_then(|password| {
-            let name = username.as_ref().map_or("", Username::as_str);
-            let good = password::check(&password, name, email.as_deref().unwrap_or_default());
-            form.note(good.map(|()| password))
-        });
+        let name = username.as_ref().map_or("", Username::as_str);
+        let password = password(&mut form, name, email.as_deref().unwrap_or_default());
         let all = username.zip(email).zip(password);
         form.finish(all.map(|((username, email), password)| Applicant {
             username,
@@ -92,8 +97,15 @@ impl Applicant {
     }
 }
 
+/// Takes the password, which has to be good enough for this person; see [`password::check`](crate::password::check).
+pub(crate) fn password(form: &mut Form, username: &str, email: &str) -> Option<SecretString> {
+    let password = form.secret("password")?;
+    let good = crate::password::check(&password, username, email);
+    form.note(good.map(|()| password))
+}
+
 /// Trimmed, in NFC. Only what cannot be an address is refused; whether it is one, only a letter to it could tell.
-fn email(text: &str) -> Result<String, FieldError> {
+pub(crate) fn email(text: &str) -> Result<String, FieldError> {
     let email: String = text.trim().nfc().collect();
     if email.chars().count() > LONGEST_EMAIL {
         let detail = "may have 254 characters at most";

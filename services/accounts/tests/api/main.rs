@@ -3,6 +3,11 @@
 mod accounts;
 mod assertions;
 mod hashing;
+mod operators;
+mod people;
 mod refusals;
 mod secrets;
 mod service;
+mod sessions;
+mod throttling;
+mod tokens;

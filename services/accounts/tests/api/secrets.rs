@@ -14,7 +14,13 @@ use crate::service::{PASSWORD, Service};
 
 /// Everything that is logged, at every level.
 #[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl Lines {
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
 
 impl Write for Lines {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -70,16 +76,37 @@ async fn no_secret_and_nothing_personal_is_in_logs_spans_metrics_or_errors() {
         service.get(&format!("/users/by-name?username={name}"), &assertion).await.status,
         200
     );
+    service.wait_out().await;
+    let from = [("x-client-address", "203.0.113.77"), ("x-device", "canary-device")];
+    let begun = service.session(name, PASSWORD, &from).await;
+    let (session, device) = (begun.text("session"), begun.text("device"));
+    let cookie = service.exchange_session(session).await;
+    let named = json!({"name": "canary-player"});
+    let made = service.write(Method::POST, "/tokens", cookie.text("assertion"), named).await;
+    assert_eq!(service.get("/tokens", &assertion).await.status, 200);
+    let with_device = [("x-client-address", "203.0.113.77"), ("x-device", device)];
+    replies.extend([
+        service.session(name, "canary-wrong-password", &with_device).await,
+        service.session(name, "canary-wrong-password", &from).await,
+        service.session(name, PASSWORD, &from).await,
+        service.exchange_session("canary-session").await,
+        service
+            .write(Method::PATCH, "/users/1", &assertion, json!({"email": "canary", "password": 5}))
+            .await,
+        service.write(Method::POST, "/tokens", &assertion, json!({"name": "canary\u{0}"})).await,
+    ]);
+    assert!(replies.iter().any(|reply| reply.status == 429), "{replies:#?}");
 
     // Failures of ours, with causes in the log.
     service.sql("UPDATE users SET password_hash = 'canary-that-is-no-hash'").await;
+    service.wait_out().await;
     replies.push(service.sign_in(name, PASSWORD).await);
     service.sql("DROP TABLE tokens").await;
     replies.push(service.exchange(&format!("Token {token}")).await);
     assert_eq!(replies.iter().filter(|reply| reply.status == 500).count(), 2, "{replies:#?}");
     assert!(replies.iter().all(|reply| reply.status >= 400), "{replies:#?}");
 
-    let lines = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    let lines = lines.text();
     let spans = format!("{:?}", service.spans.take());
     let metrics = service.telemetry.render(None).1;
     let errors: String = replies.into_iter().map(|reply| reply.text).collect();
@@ -91,6 +118,10 @@ async fn no_secret_and_nothing_personal_is_in_logs_spans_metrics_or_errors() {
         PASSWORD,
         "31415926535",
         token.strip_prefix("trk_").unwrap(),
+        made.text("token").strip_prefix("trk_").unwrap(),
+        session,
+        device,
+        "203.0.113.77",
         &assertion,
         assertion.rsplit('.').next().unwrap(),
         basic.strip_prefix("Basic ").unwrap(),
@@ -111,11 +142,16 @@ async fn no_secret_and_nothing_personal_is_in_logs_spans_metrics_or_errors() {
     }
 }
 
+/// S8.
 #[tokio::test]
 async fn a_copy_of_the_files_gives_no_credential_and_the_key_is_for_its_owner_only() {
     let service = Service::start().await;
     service.sign_up("ada", "a@example.org", PASSWORD).await;
     let token = service.token("ada").await;
+    let begun = service.session("ada", PASSWORD, &[]).await;
+    let own = service.assertion(&format!("Token {token}")).await;
+    let made = service.write(Method::POST, "/tokens", &own, json!({"name": "player"})).await;
+    let secrets = [begun.text("session"), begun.text("device"), &made.text("token")[4..36]];
     let mut copy = Vec::new();
     for entry in fs::read_dir(service.data.path()).unwrap() {
         let path = entry.unwrap().path();
@@ -128,5 +164,7 @@ async fn a_copy_of_the_files_gives_no_credential_and_the_key_is_for_its_owner_on
     }
     let holds = |text: &str| copy.windows(text.len()).any(|window| window == text.as_bytes());
     assert!(holds("$argon2id$v=19$m=19456,t=2,p=1$") && holds("ada"));
+    assert!(holds("player"));
     assert!(!holds(PASSWORD) && !holds(&token) && !holds(&token[4..36]));
+    assert!(secrets.iter().all(|secret| !holds(secret)));
 }

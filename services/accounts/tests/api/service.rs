@@ -2,10 +2,11 @@
 
 use std::{net::TcpListener, path::Path, time::Duration};
 
-use accounts::{Config, NAME, policy, router};
+use accounts::{Config, NAME, open, policy, router};
 use platform::{
     health::Health,
     service::{Endpoint, Parts, ServerConfig, run},
+    storage::Db,
 };
 use reqwest::{Client, Method, header::HeaderMap};
 use serde_json::{Value, json};
@@ -45,6 +46,21 @@ impl Reply {
         errors.iter().map(|error| error["pointer"].as_str().unwrap()).collect()
     }
 
+    /// A text of its body.
+    pub(crate) fn text(&self, field: &str) -> &str {
+        self.json[field].as_str().unwrap_or_else(|| panic!("{field}: {self:?}"))
+    }
+
+    /// Its body and headers without what no two answers have in common.
+    pub(crate) fn told(&self) -> (u16, String, HeaderMap) {
+        let body = self.text.replace(self.text("trace_id"), "");
+        let mut headers = self.headers.clone();
+        for changing in ["date", "x-request-id", "x-trace-id", "traceresponse"] {
+            headers.remove(changing);
+        }
+        (self.status, body, headers)
+    }
+
     /// The kind of its problem.
     pub(crate) fn kind(&self) -> &str {
         assert_eq!(self.headers["content-type"], "application/problem+json", "{self:?}");
@@ -72,12 +88,24 @@ impl Service {
 
     /// Ends it and starts it again, at the same address and over the same files.
     pub(crate) async fn restart(&mut self) {
+        self.operate(async |_| ()).await;
+    }
+
+    /// Ends it, lets an operator work on its database, and starts it again.
+    pub(crate) async fn operate<T>(&mut self, work: impl AsyncFnOnce(&Db) -> T) -> T {
         self.stopping.cancel();
         (&mut self.running).await.unwrap().unwrap();
+        let (telemetry, stopping) = (Telemetry::disabled(NAME), CancellationToken::new());
+        let parts = Parts { telemetry, health: Health::new(), stopping };
+        let db = open(&config(self.data.path(), 2), &parts).await.unwrap();
+        let done = work(&db).await;
+        db.close().await;
+        drop(db);
         self.stopping = CancellationToken::new();
         let listener = bind(self.url.strip_prefix("http://").unwrap());
         self.running = serve(self.data.path(), 2, &self.telemetry, &self.stopping, listener).await;
         self.client = Client::builder().no_proxy().build().unwrap();
+        done
     }
 
     pub(crate) async fn call(
@@ -87,7 +115,22 @@ impl Service {
         assertion: &str,
         body: Option<String>,
     ) -> Reply {
+        self.send(method, path, assertion, body, &[]).await
+    }
+
+    /// A call with headers of the gateway.
+    pub(crate) async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        assertion: &str,
+        body: Option<String>,
+        headers: &[(&str, &str)],
+    ) -> Reply {
         let mut request = self.client.request(method, format!("{}{path}", self.url));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
         if !assertion.is_empty() {
             request = request.bearer_auth(assertion);
         }
@@ -115,6 +158,50 @@ impl Service {
 
     pub(crate) async fn sign_in(&self, username: &str, password: &str) -> Reply {
         self.post("/api-token-auth", json!({"username": username, "password": password})).await
+    }
+
+    /// A write by somebody.
+    pub(crate) async fn write(
+        &self,
+        method: Method,
+        path: &str,
+        assertion: &str,
+        body: Value,
+    ) -> Reply {
+        self.call(method, path, assertion, Some(body.to_string())).await
+    }
+
+    /// A call without a body by somebody.
+    pub(crate) async fn delete(&self, path: &str, assertion: &str) -> Reply {
+        self.call(Method::DELETE, path, assertion, None).await
+    }
+
+    /// Signs in to a browser session.
+    pub(crate) async fn session(
+        &self,
+        username: &str,
+        password: &str,
+        headers: &[(&str, &str)],
+    ) -> Reply {
+        let body = json!({"username": username, "password": password}).to_string();
+        self.send(Method::POST, "/sessions", "", Some(body), headers).await
+    }
+
+    /// Exchanges the secret of a session.
+    pub(crate) async fn exchange_session(&self, secret: &str) -> Reply {
+        self.post("/credentials/exchange", json!({"session": secret})).await
+    }
+
+    /// The assertion for a credential of the header `Authorization`.
+    pub(crate) async fn assertion(&self, authorization: &str) -> String {
+        let exchanged = self.exchange(authorization).await;
+        let assertion = exchanged.json["assertion"].as_str();
+        assertion.unwrap_or_else(|| panic!("{exchanged:?}")).to_owned()
+    }
+
+    /// As if the time to wait after wrong passwords were over.
+    pub(crate) async fn wait_out(&self) {
+        self.sql("UPDATE sign_in_failures SET next_at = 0").await;
     }
 
     /// Signs in, which succeeds: the token.
@@ -171,6 +258,15 @@ fn bind(address: &str) -> TcpListener {
     TcpListener::bind(address).unwrap()
 }
 
+fn config(data: &Path, hashers: usize) -> Config {
+    let path = |name: &str| data.join(name).display().to_string();
+    Config::from_pairs(&[
+        ("ACCOUNTS_DATABASE", &path("accounts.db")),
+        ("ACCOUNTS_SIGNING_KEY_FILE", &path("accounts.key")),
+        ("ACCOUNTS_HASHERS", &hashers.to_string()),
+    ])
+}
+
 async fn serve(
     data: &Path,
     hashers: usize,
@@ -178,12 +274,7 @@ async fn serve(
     stopping: &CancellationToken,
     listener: TcpListener,
 ) -> JoinHandle<anyhow::Result<()>> {
-    let path = |name: &str| data.join(name).display().to_string();
-    let config = Config::from_pairs(&[
-        ("ACCOUNTS_DATABASE", &path("accounts.db")),
-        ("ACCOUNTS_SIGNING_KEY_FILE", &path("accounts.key")),
-        ("ACCOUNTS_HASHERS", &hashers.to_string()),
-    ]);
+    let config = config(data, hashers);
     let (telemetry, stopping) = (telemetry.clone(), stopping.clone());
     let parts = Parts { telemetry, health: Health::new(), stopping };
     let router = router(&config, &parts).await.unwrap();

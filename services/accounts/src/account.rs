@@ -1,0 +1,153 @@
+//! Changing and deleting one's own account.
+
+use axum::{Router, extract::State, routing::put};
+use http::StatusCode;
+use platform::{
+    extract::{Json, Path},
+    identity::Caller,
+    problem::Problem,
+    storage::Tx,
+};
+use secrecy::SecretString;
+use serde_json::Value;
+use tokio::task::spawn_blocking;
+
+use crate::{
+    Accounts,
+    form::Form,
+    meter, now,
+    people::not_found,
+    store::{self, Changes, User},
+    username::Username,
+    users::{Applicant, READ_ONLY, email, password, taken},
+    via::Via,
+};
+
+pub(crate) fn router() -> Router<Accounts> {
+    Router::new().route("/users/{id}", put(replace).patch(change).delete(delete))
+}
+
+/// `PUT /users/{id}`: name, email and password, all of them; else as `PATCH`.
+async fn replace(
+    State(accounts): State<Accounts>,
+    caller: Caller,
+    Path(id): Path<i64>,
+    Json(body): Json<Value>,
+) -> Result<Json<User>, Problem> {
+    edit(&accounts, &caller, id, body, true).await
+}
+
+/// `PATCH /users/{id}`: 200 with the person as they are now; 404 for nobody, 403 for another one, 400 with every mistake, 409 when
+/// somebody has the name. With another password all other sessions and tokens end.
+async fn change(
+    State(accounts): State<Accounts>,
+    caller: Caller,
+    Path(id): Path<i64>,
+    Json(body): Json<Value>,
+) -> Result<Json<User>, Problem> {
+    edit(&accounts, &caller, id, body, false).await
+}
+
+async fn edit(
+    accounts: &Accounts,
+    caller: &Caller,
+    id: i64,
+    body: Value,
+    whole: bool,
+) -> Result<Json<User>, Problem> {
+    let current = own(accounts, caller, id).await?;
+    let form = Form::new(body)?;
+    let read = spawn_blocking(move || Change::read(form, whole, &current));
+    let change = read.await.map_err(Problem::internal)??;
+    let password_hash = match change.password {
+        Some(password) => Some(accounts.hashers.hash(password).await?),
+        None => None,
+    };
+    let via = Via::of(caller);
+    let changes = Changes {
+        username: change.username.as_ref().map(Username::as_str),
+        key: change.username.as_ref().map(Username::key),
+        looks: change.username.as_ref().map(Username::looks),
+        email: change.email,
+        password_hash: password_hash.as_deref(),
+    };
+    let mut tx = accounts.db.begin().await?;
+    demand_standing(&mut tx, id, via).await?;
+    let user = store::update_user(&mut tx, id, changes).await.map_err(taken)?;
+    let user = user.ok_or_else(not_found)?;
+    let mut ended = 0;
+    if password_hash.is_some() {
+        ended = store::end_others(&mut tx, id, via).await?;
+    }
+    tx.commit().await?;
+    meter::sessions_ended(ended);
+    tracing::info!("somebody changed their account");
+    Ok(Json(user))
+}
+
+/// `DELETE /users/{id}`: 204, and the account, its tokens and its sessions are gone; 404 for nobody, 403 for another one.
+async fn delete(
+    State(accounts): State<Accounts>,
+    caller: Caller,
+    Path(id): Path<i64>,
+) -> Result<StatusCode, Problem> {
+    own(&accounts, &caller, id).await?;
+    let mut tx = accounts.db.begin().await?;
+    demand_standing(&mut tx, id, Via::of(&caller)).await?;
+    store::delete_user(&mut tx, id).await?;
+    tx.commit().await?;
+    tracing::info!("somebody deleted their account");
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// The person `id`, who has to be the caller.
+async fn own(accounts: &Accounts, caller: &Caller, id: i64) -> Result<User, Problem> {
+    let user = store::user(&accounts.db, id).await?.ok_or_else(not_found)?;
+    if caller.id == id {
+        return Ok(user);
+    }
+    let detail = "Nobody but this person changes this account.";
+    Err(Problem::new(StatusCode::FORBIDDEN, "not-self", detail))
+}
+
+/// 401 unless the credential of the caller still counts: an assertion outlives it by up to a minute, which must not be enough to make
+/// oneself another one, or to take over the account of who has just ended it.
+pub(crate) async fn demand_standing(tx: &mut Tx, user: i64, via: Via) -> Result<(), Problem> {
+    if store::stands(tx, user, via, now()).await? {
+        return Ok(());
+    }
+    let detail = "This credential does not count any more: it was revoked or has expired.";
+    Err(Problem::new(StatusCode::UNAUTHORIZED, "invalid-credentials", detail))
+}
+
+/// What is to be different, checked.
+struct Change {
+    username: Option<Username>,
+    email: Option<String>,
+    password: Option<SecretString>,
+}
+
+impl Change {
+    /// Takes up to 20 ms; see [`password`].
+    fn read(mut form: Form, whole: bool, current: &User) -> Result<Change, Problem> {
+        if whole {
+            let Applicant { username, email, password } = Applicant::read(form)?;
+            return Ok(Change {
+                username: Some(username),
+                email: Some(email),
+                password: Some(password),
+            });
+        }
+        form.ignore(READ_ONLY);
+        let username =
+            if form.has("username") { form.text("username", Username::parse) } else { None };
+        let email = if form.has("email") { form.text("email", email) } else { None };
+        let password = if form.has("password") {
+            let name = username.as_ref().map_or(&*current.username, Username::as_str);
+            password(&mut form, name, email.as_deref().unwrap_or(&current.email))
+        } else {
+            None
+        };
+        form.finish(Some(Change { username, email, password }))
+    }
+}
