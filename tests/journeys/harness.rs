@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) const PASSWORD: &str = "seven brave otters sing";
 
 /// The variables that say where to listen, all set to any free port.
-const LISTEN: [(&str, &[&str]); 4] = [
+const LISTEN: [(&str, &[&str]); 5] = [
     (
         "sidecar",
         &[
@@ -34,6 +34,7 @@ const LISTEN: [(&str, &[&str]); 4] = [
     ),
     ("accounts", &["ACCOUNTS_LISTEN", "ACCOUNTS_INTERNAL_LISTEN"]),
     ("catalog", &["CATALOG_LISTEN", "CATALOG_INTERNAL_LISTEN"]),
+    ("wallet", &["WALLET_LISTEN", "WALLET_INTERNAL_LISTEN"]),
     ("gateway", &["GATEWAY_LISTEN", "GATEWAY_INTERNAL_LISTEN"]),
 ];
 
@@ -42,12 +43,12 @@ pub(crate) enum Shape {
     /// Everything in one process.
     One,
     /// A process for each service.
-    Four,
+    Each,
 }
 
 /// Runs a journey in both shapes.
 pub(crate) fn in_both_shapes(journey: impl Fn(&App)) {
-    for shape in [Shape::One, Shape::Four] {
+    for shape in [Shape::One, Shape::Each] {
         journey(&App::start(shape));
     }
 }
@@ -56,6 +57,8 @@ pub(crate) fn in_both_shapes(journey: impl Fn(&App)) {
 pub(crate) struct App {
     pub(crate) processes: Vec<Process>,
     pub(crate) data: TempDir,
+    /// What every process got.
+    settings: Vec<(String, String)>,
     client: Client,
 }
 
@@ -67,17 +70,16 @@ impl App {
     /// With more settings, which every process gets.
     pub(crate) fn start_with(shape: Shape, settings: &[(&str, &str)]) -> App {
         let data = tempfile::tempdir().unwrap();
+        let mut settings: Vec<(String, String)> =
+            settings.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         let mut processes = Vec::new();
         match shape {
-            Shape::One => processes.push(Process::start(&[], data.path(), settings)),
-            Shape::Four => {
-                let mut settings: Vec<(String, String)> =
-                    settings.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+            Shape::One => processes.push(Process::start(&[], data.path(), &pairs(&settings))),
+            Shape::Each => {
                 settings.push(("CATALOG_SEED".into(), "true".into()));
                 for (service, _) in LISTEN {
-                    let pairs: Vec<_> =
-                        settings.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
-                    let process = Process::start(&["serve", service], data.path(), &pairs);
+                    let process =
+                        Process::start(&["serve", service], data.path(), &pairs(&settings));
                     let mut learn = |variable: &str, role: &str| {
                         let url = format!("http://{}", process.address(service, role));
                         settings.push((variable.to_owned(), url));
@@ -86,9 +88,14 @@ impl App {
                         "sidecar" => learn("OTEL_EXPORTER_OTLP_ENDPOINT", "otlp-http"),
                         "accounts" => {
                             learn("CATALOG_ACCOUNTS_URL", "api");
+                            learn("WALLET_ACCOUNTS_URL", "api");
                             learn("GATEWAY_ACCOUNTS_URL", "api");
                         }
-                        "catalog" => learn("GATEWAY_CATALOG_URL", "api"),
+                        "catalog" => {
+                            learn("WALLET_CATALOG_URL", "api");
+                            learn("GATEWAY_CATALOG_URL", "api");
+                        }
+                        "wallet" => learn("GATEWAY_WALLET_URL", "api"),
                         _ => {}
                     }
                     processes.push(process);
@@ -97,12 +104,52 @@ impl App {
         }
         let client =
             Client::builder().timeout(PATIENCE).user_agent("journeys").no_proxy().build().unwrap();
-        let app = App { processes, data, client };
+        let app = App { processes, data, settings, client };
         for (service, _) in LISTEN {
-            let ready = || app.internal(service, "/health/ready").status == 200;
-            eventually(&format!("{service} is ready"), || ready().then_some(()).ok_or("not yet"));
+            app.is_ready(service);
         }
         app
+    }
+
+    fn is_ready(&self, service: &str) {
+        let ready = || self.internal(service, "/health/ready").status == 200;
+        eventually(&format!("{service} is ready"), || ready().then_some(()).ok_or("not yet"));
+    }
+
+    /// The process of a service; in one process, that one.
+    pub(crate) fn process(&self, service: &str) -> &Process {
+        let found =
+            self.processes.iter().find(|process| process.find(service, "internal").is_some());
+        found.unwrap_or_else(|| panic!("nobody serves {service}"))
+    }
+
+    pub(crate) fn signal(&self, service: &str, name: &str) {
+        self.process(service).signal(name);
+    }
+
+    /// Ends the process of a service at once, as a crash does.
+    pub(crate) fn kill(&mut self, service: &str) {
+        let at = self.position(service);
+        self.processes[at].signal("KILL");
+        self.processes[at].wait();
+    }
+
+    /// Starts a service again at the addresses that it had, over its data.
+    pub(crate) fn restart(&mut self, service: &str) {
+        let at = self.position(service);
+        let (_, variables) = LISTEN.iter().find(|(name, _)| *name == service).unwrap();
+        let mut settings = self.settings.clone();
+        for (variable, role) in variables.iter().zip(["api", "internal"]) {
+            settings.push(((*variable).to_owned(), self.processes[at].address(service, role)));
+        }
+        self.processes[at] =
+            Process::start(&["serve", service], self.data.path(), &pairs(&settings));
+        self.is_ready(service);
+    }
+
+    fn position(&self, service: &str) -> usize {
+        let found = |process: &Process| process.find(service, "internal").is_some();
+        self.processes.iter().position(found).unwrap()
     }
 
     /// The base address of a socket.
@@ -141,7 +188,20 @@ impl App {
 
     /// A CSV file for the catalog.
     pub(crate) fn import(&self, token: &str, csv: impl Into<reqwest::blocking::Body>) -> Reply {
-        let url = format!("{}/api/musics/import", self.url("gateway", "api"));
+        self.upload("/api/musics/import", token, csv)
+    }
+
+    /// A library for a person.
+    pub(crate) fn import_library(
+        &self,
+        token: &str,
+        csv: impl Into<reqwest::blocking::Body>,
+    ) -> Reply {
+        self.upload("/api/import", token, csv)
+    }
+
+    fn upload(&self, path: &str, token: &str, csv: impl Into<reqwest::blocking::Body>) -> Reply {
+        let url = format!("{}{path}", self.url("gateway", "api"));
         let request = self.client.post(url).header("content-type", "text/csv").body(csv);
         Reply::to(
             request
@@ -226,6 +286,10 @@ impl App {
             assert!(status.success(), "{status:?}\n{}", process.output());
         }
     }
+}
+
+fn pairs(settings: &[(String, String)]) -> Vec<(&str, &str)> {
+    settings.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
 }
 
 /// One process of the program.
@@ -392,6 +456,11 @@ impl Reply {
 
     pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// Every value of a header.
+    pub(crate) fn headers(&self, name: &str) -> Vec<&str> {
+        self.headers.get_all(name).iter().map(|value| value.to_str().unwrap()).collect()
     }
 
     pub(crate) fn trace_id(&self) -> &str {

@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use crate::harness::{App, Shape, eventually};
 
 const SIGNALS: [&str; 2] = ["traces", "logs"];
-const SERVICES: [&str; 3] = ["gateway", "accounts", "catalog"];
+const SERVICES: [&str; 4] = ["gateway", "accounts", "catalog", "wallet"];
 
 /// Sum of the series of a family that belong to a signal.
 fn sum(text: &str, family: &str, signal: &str) -> f64 {
@@ -44,6 +44,7 @@ fn requests_are_served(app: &App) {
     for _ in 0..20 {
         assert_eq!(app.get("/api/musics/?limit=1", &ada).status, 200);
     }
+    assert_eq!(app.get("/api/users/", &ada).status, 200); // the wallet has something to tell, too
 }
 
 #[test]
@@ -96,7 +97,7 @@ fn with_a_silent_collector_nobody_waits_and_the_program_still_ends() {
 
 #[test]
 fn what_was_handed_over_before_sigterm_arrives() {
-    let mut app = App::start(Shape::Four);
+    let mut app = App::start(Shape::Each);
     let ada = app.someone("ada");
     let id = app.get("/api/musics/?limit=1", &ada).trace_id().to_owned();
     // All but the sidecar, callers first.

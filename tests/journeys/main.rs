@@ -3,9 +3,11 @@
 mod bad_input;
 mod harness;
 mod importing;
+mod library;
 mod losses;
 mod musics;
 mod papers;
+mod people;
 mod schema;
 mod signals;
 mod starting;

@@ -171,8 +171,15 @@ fn live(app: &App) {
     app.get("/api/musics/?genre=folk", &ada);
     assert_eq!(app.import(&ada, "title,artist\nHeath,Fen\nHeath,Fen\n,Fen\n").status, 200);
     app.call(Method::DELETE, &path, &ada, None);
+    app.import_library(&ada, "title,artist\nHeath,Fen\nMire,Fen\n");
+    app.call(Method::POST, "/api/users/1/add_fav_music/", &ada, None);
+    app.call(Method::DELETE, "/api/users/1/remove_fav_music/", &ada, None);
+    app.get("/api/users/", &ada);
+    app.get("/api/users/1/favourites/", &ada);
+    app.get("/api/export?format=json", &ada);
+    app.post("/api/session/", "", json!({"username": "ada", "password": PASSWORD}));
     app.get("/api/musics/", "wrong");
-    app.post("/api-token-auth/", "", json!({"username": "ada", "password": "wrong wrong"}));
+    app.post("/api-token-auth/", "", json!({"username": "nobody", "password": "wrong wrong"}));
     app.post(
         "/api/users/",
         "",
@@ -190,7 +197,7 @@ fn every_metric_is_declared_and_every_declared_metric_is_seen() {
     let mut unseen: BTreeSet<_> =
         registry.metrics.keys().chain(&registry.imported_metrics).cloned().collect();
     let mut undeclared = BTreeSet::new();
-    for service in ["gateway", "accounts", "catalog", "sidecar"] {
+    for service in ["gateway", "accounts", "catalog", "wallet", "sidecar"] {
         for series in scrape(&app.internal(service, "/metrics").text) {
             let family = &series.family;
             if let Some(labels) = registry.metrics.get(family) {
@@ -221,7 +228,7 @@ fn own_counters_are_described_and_begin_at_0() {
     let registry = registry();
     let app = App::start(Shape::One);
     let mut all = BTreeMap::new();
-    for service in ["gateway", "accounts", "catalog", "sidecar"] {
+    for service in ["gateway", "accounts", "catalog", "wallet", "sidecar"] {
         let text = app.internal(service, "/metrics").text;
         for name in registry.metrics.keys().filter(|name| name.ends_with("_total")) {
             let here = text.lines().any(|line| line.starts_with(&format!("# HELP {name} ")))
@@ -252,7 +259,7 @@ fn every_attribute_and_own_span_is_declared_and_every_declared_one_is_seen() {
     live(&app);
     let (mut keys, mut internal) = (BTreeSet::new(), BTreeSet::new());
     eventually("every declared name is seen", || {
-        for service in ["gateway", "accounts", "catalog"] {
+        for service in ["gateway", "accounts", "catalog", "wallet"] {
             let jaeger = app.url("sidecar", "jaeger");
             let traces =
                 app.open(&format!("{jaeger}/api/traces?service={service}&limit=1000")).json;

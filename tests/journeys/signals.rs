@@ -94,7 +94,7 @@ fn an_exemplar_leads_to_a_stored_trace(app: &App) {
 
 #[test]
 fn what_is_refused_and_what_fails_is_seen_as_such() {
-    let app = App::start(Shape::Four);
+    let app = App::start(Shape::Each);
     let ada = app.someone("ada");
     let refused = app.get("/api/musics/999999999/", &ada);
     refused.is_problem(404, "music-not-found");
@@ -115,7 +115,7 @@ fn what_is_refused_and_what_fails_is_seen_as_such() {
     );
 
     // The catalog is gone: a 503 that says so, an error span, an error line with the cause.
-    app.processes[2].signal("KILL");
+    app.signal("catalog", "KILL");
     let failed = app.get("/api/musics/1/", &ada);
     failed.is_problem(503, "catalog-unavailable");
     assert!(!failed.header("retry-after").is_empty(), "{failed:?}");
@@ -130,7 +130,7 @@ fn what_is_refused_and_what_fails_is_seen_as_such() {
 /// In one error line of the request: what is wrong, and what the system says about it.
 fn the_gateway_logs_the_cause(app: &App, trace: &str, what: &str) {
     let line = eventually("the gateway logs the cause", || {
-        let logs = app.processes[3].logs();
+        let logs = app.process("gateway").logs();
         let ours = |line: &&Value| line["trace_id"] == trace && line["level"] == "ERROR";
         let lines: Vec<_> = logs.iter().filter(ours).map(Value::to_string).collect();
         if let [line] = &lines[..] { Ok(line.clone()) } else { Err(format!("{logs:#?}")) }
@@ -142,10 +142,10 @@ fn the_gateway_logs_the_cause(app: &App, trace: &str, what: &str) {
 
 #[test]
 fn accounts_down_is_a_503_for_everybody_and_never_a_guess() {
-    let app = App::start(Shape::Four);
+    let app = App::start(Shape::Each);
     let ada = app.someone("ada");
     assert_eq!(app.get("/api/musics/1/", &ada).status, 200);
-    app.processes[1].signal("KILL");
+    app.signal("accounts", "KILL");
     let down = "accounts-unavailable";
     app.get("/api/musics/1/", "trk_never_seen_before").is_problem(503, down);
     app.post("/api-token-auth/", "", json!({"username": "ada", "password": PASSWORD}))
@@ -215,18 +215,18 @@ fn exporting_is_not_itself_traced() {
     };
     let exported =
         |service| app.metric(service, "telemetry_exported_items_total{signal=\"traces\"}").unwrap();
-    for service in ["gateway", "accounts", "catalog"] {
+    for service in ["gateway", "accounts", "catalog", "wallet"] {
         eventually("every span is exported", || {
             let (all, out) = (enqueued(service), exported(service));
             if all == out { Ok(()) } else { Err(format!("{out} of {all}")) }
         });
     }
-    let before = ["gateway", "accounts", "catalog"].map(enqueued);
+    let before = ["gateway", "accounts", "catalog", "wallet"].map(enqueued);
     for _ in 0..20 {
         app.console("/"); // what the sidecar does is no trace either
         app.internal("gateway", "/health/ready");
     }
-    assert_eq!(["gateway", "accounts", "catalog"].map(enqueued), before);
+    assert_eq!(["gateway", "accounts", "catalog", "wallet"].map(enqueued), before);
 }
 
 /// The pages of all log lines, from the newest to the oldest.
@@ -257,7 +257,7 @@ fn no_secret_is_in_any_signal() {
     assert_eq!(last.status, 401);
     app.trace_when(last.trace_id(), |_| Ok(()));
     let mut everything = app.processes[0].output();
-    for service in ["gateway", "accounts", "catalog", "sidecar"] {
+    for service in ["gateway", "accounts", "catalog", "wallet", "sidecar"] {
         everything += &app.internal(service, "/metrics").text;
         let jaeger = app.url("sidecar", "jaeger");
         everything += &app.open(&format!("{jaeger}/api/traces?service={service}&limit=1000")).text;

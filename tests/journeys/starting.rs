@@ -137,7 +137,7 @@ fn what_was_stored_is_there_after_a_restart() {
 
 #[test]
 fn sigterm_ends_every_process_well() {
-    for shape in [Shape::One, Shape::Four] {
+    for shape in [Shape::One, Shape::Each] {
         let mut app = App::start(shape);
         let ada = app.someone("ada");
         assert_eq!(app.get("/api/musics/?limit=1", &ada).status, 200);

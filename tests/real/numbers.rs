@@ -60,7 +60,7 @@ impl Running {
         let binary = std::env::var("MUSICWALLET_BINARY")?;
         let begun = Instant::now();
         let mut command = Command::new(binary);
-        for service in ["GATEWAY", "ACCOUNTS", "CATALOG", "SIDECAR"] {
+        for service in ["GATEWAY", "ACCOUNTS", "CATALOG", "WALLET", "SIDECAR"] {
             command.env(format!("{service}_LISTEN"), "127.0.0.1:0");
             command.env(format!("{service}_INTERNAL_LISTEN"), "127.0.0.1:0");
         }
@@ -74,7 +74,7 @@ impl Running {
             .stderr(Stdio::null())
             .spawn()?;
         let mut running = Running { child, directory, ready: Duration::ZERO };
-        for service in ["sidecar", "accounts", "catalog", "gateway"] {
+        for service in ["sidecar", "accounts", "catalog", "wallet", "gateway"] {
             while !running.is_ready(client, service) {
                 thread::sleep(Duration::from_millis(2));
             }

@@ -25,8 +25,8 @@ impl PeerName {
     }
 }
 
-/// Why a call has no good answer. As a response it is what our own client is told: a refusal (4xx) as it came, 503 with
-/// `Retry-After` where the other service is away, slow or busy, 502 where it is broken.
+/// Why a call has no good answer. As a response it is what our own client is told: a refusal (4xx, or a 503 that says what cannot be had)
+/// as it came, 503 with `Retry-After` where the other service is away, slow or busy, 502 where it is broken.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -128,7 +128,7 @@ impl Error {
     /// The response for one of several requests that waited for the same call: what it is by itself.
     pub fn shared(self: Arc<Error>) -> Response {
         match &*self {
-            Error::Refused { refusal, .. } if refusal.status.is_client_error() => {
+            Error::Refused { refusal, .. } if refusal.is_for_the_client() => {
                 (**refusal).clone().into_response()
             }
             other => other.problem().caused_by(self).into_response(),
@@ -164,7 +164,7 @@ impl Error {
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
         match self {
-            Error::Refused { refusal, .. } if refusal.status.is_client_error() => {
+            Error::Refused { refusal, .. } if refusal.is_for_the_client() => {
                 refusal.into_response()
             }
             other => other.problem().caused_by(other).into_response(),

@@ -14,8 +14,8 @@ use http::{
 
 use crate::error::{Error, PeerName};
 
-/// The longest wait that we believe another service.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// The longest wait that we believe another service: throttling ends with the day.
+const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// An answer with a status of 4xx or 5xx and a problem. As a response it is the same problem: it has our trace's id already.
 #[derive(Clone, Debug)]
@@ -24,12 +24,19 @@ pub struct Refusal {
     pub status: StatusCode,
     /// `application/problem+json`, as it came.
     pub body: Bytes,
-    /// How long to wait before it makes sense to try again, 60 s at most.
+    /// How long to wait before it makes sense to try again, a day at most.
     pub retry_after: Option<Duration>,
     challenge: Option<HeaderValue>,
+    problem: bool,
 }
 
 impl Refusal {
+    /// Whether it is for whoever has asked us: a mistake of theirs, or a problem that says what cannot be had at the moment.
+    pub(crate) fn is_for_the_client(&self) -> bool {
+        let busy = self.status == StatusCode::SERVICE_UNAVAILABLE;
+        self.status.is_client_error() || (busy && self.problem)
+    }
+
     /// What an answer with another status than 2xx means; `by_assertion` says whether the call came with one.
     pub(crate) fn error(
         peer: PeerName,
@@ -47,7 +54,8 @@ impl Refusal {
             return bad("it does not accept our assertion");
         }
         let problem = HeaderValue::from_static("application/problem+json");
-        if status.is_client_error() && headers.get(CONTENT_TYPE) != Some(&problem) {
+        let problem = headers.get(CONTENT_TYPE) == Some(&problem);
+        if status.is_client_error() && !problem {
             return bad("it refuses without a problem");
         }
         let seconds = headers.get(RETRY_AFTER).and_then(|it| it.to_str().ok()?.parse().ok());
@@ -56,6 +64,7 @@ impl Refusal {
             body,
             retry_after: seconds.map(|it| Duration::from_secs(it).min(LONGEST_WAIT)),
             challenge: headers.get(WWW_AUTHENTICATE).cloned(),
+            problem,
         };
         Error::Refused { peer, refusal: Box::new(refusal) }
     }

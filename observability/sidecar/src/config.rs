@@ -22,7 +22,7 @@ platform::settings! {
         /// Host names besides the loopback ones by which console and query APIs may be asked for, separated by commas.
         pub allowed_hosts: Vec<String> = none, "CONSOLE_ALLOWED_HOSTS";
         /// Whose metrics the console shows: service=address of its metrics, separated by commas.
-        pub scrape: Vec<String> = "gateway=http://127.0.0.1:9180/metrics,accounts=http://127.0.0.1:9181/metrics,catalog=http://127.0.0.1:9182/metrics,sidecar=http://127.0.0.1:9185/metrics", "CONSOLE_SCRAPE";
+        pub scrape: Vec<String> = "gateway=http://127.0.0.1:9180/metrics,accounts=http://127.0.0.1:9181/metrics,catalog=http://127.0.0.1:9182/metrics,wallet=http://127.0.0.1:9183/metrics,sidecar=http://127.0.0.1:9185/metrics", "CONSOLE_SCRAPE";
     }
 }
 

@@ -7,12 +7,12 @@ use axum::{
     extract::State,
     response::{IntoResponse, Response, Result},
 };
-use http::{HeaderMap, StatusCode, header::CONTENT_TYPE};
+use http::{HeaderMap, header::CONTENT_TYPE};
 use platform::{
     openapi::{OpenApiRouter, routes},
     service::RouteLimits,
 };
-use resilience::{Call, Error, Route};
+use resilience::{Call, Route};
 
 use crate::{Gateway, bodies::Report, credentials::SignedIn};
 
@@ -72,17 +72,7 @@ async fn pass_on(mut call: Call<'_>, headers: &HeaderMap, body: Body) -> Result<
     if let Some(kind) = headers.get(CONTENT_TYPE) {
         call = call.header(CONTENT_TYPE, kind.clone());
     }
-    let answer = match call.forward(body.into_data_stream()).await {
-        Ok(answer) => answer,
-        // It says how much is done, and that sending the file again resumes. The service has logged why.
-        Err(Error::Refused { refusal, .. })
-            if refusal.status == StatusCode::SERVICE_UNAVAILABLE =>
-        {
-            return Ok(refusal.into_response());
-        }
-        Err(error) => return Err(error.into()),
-    };
-    let (parts, body) = answer.into_parts();
+    let (parts, body) = call.forward(body.into_data_stream()).await?.into_parts();
     let mut response = (parts.status, Body::new(body)).into_response();
     if let Some(kind) = parts.headers.get(CONTENT_TYPE) {
         response.headers_mut().insert(CONTENT_TYPE, kind.clone());

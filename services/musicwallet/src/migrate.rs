@@ -16,6 +16,7 @@ pub(crate) fn run(reader: &mut Reader) -> Result<(), Failure> {
         let report = match &settings {
             Settings::Accounts(config) => runtime.block_on(accounts::migrate(config)),
             Settings::Catalog(config) => runtime.block_on(catalog::migrate(config)),
+            Settings::Wallet(config) => runtime.block_on(wallet::migrate(config)),
             Settings::Sidecar(_) | Settings::Gateway(_) => continue, // no database
         };
         let report = report.map_err(|error| Failure::new(Failure::START, format!("{error:#}")))?;

@@ -17,19 +17,21 @@ pub(crate) enum Target {
     Sidecar,
     Accounts,
     Catalog,
+    Wallet,
     Gateway,
 }
 
 impl Target {
     /// In the order of their start: who is called before who calls.
-    pub(crate) const ALL: [Target; 4] =
-        [Target::Sidecar, Target::Accounts, Target::Catalog, Target::Gateway];
+    pub(crate) const ALL: [Target; 5] =
+        [Target::Sidecar, Target::Accounts, Target::Catalog, Target::Wallet, Target::Gateway];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Target::Sidecar => sidecar::NAME,
             Target::Accounts => accounts::NAME,
             Target::Catalog => catalog::NAME,
+            Target::Wallet => wallet::NAME,
             Target::Gateway => gateway::NAME,
         }
     }
@@ -47,6 +49,7 @@ impl Target {
             }
             Target::Accounts => "People, their passwords and tokens",
             Target::Catalog => "The songs",
+            Target::Wallet => "Who keeps which songs",
             Target::Gateway => "The public API",
         }
     }
@@ -56,6 +59,7 @@ impl Target {
             Target::Sidecar => arguments::<sidecar::Config>("Sidecar").collect(),
             Target::Accounts => arguments::<accounts::Config>("Accounts").collect(),
             Target::Catalog => arguments::<catalog::Config>("Catalog").collect(),
+            Target::Wallet => arguments::<wallet::Config>("Wallet").collect(),
             Target::Gateway => arguments::<gateway::Config>("Gateway").collect(),
         }
     }
@@ -72,6 +76,7 @@ pub(crate) enum Settings {
     Sidecar(sidecar::Config),
     Accounts(accounts::Config),
     Catalog(catalog::Config),
+    Wallet(wallet::Config),
     Gateway(gateway::Config),
 }
 
@@ -88,6 +93,7 @@ impl Settings {
             }
             Target::Accounts => Part::read(reader).map(Settings::Accounts),
             Target::Catalog => Part::read(reader).map(Settings::Catalog),
+            Target::Wallet => Part::read(reader).map(Settings::Wallet),
             Target::Gateway => Part::read(reader).map(Settings::Gateway),
         }
     }
@@ -108,6 +114,10 @@ impl Settings {
             Settings::Catalog(config) => vec![
                 ("api", "CATALOG_LISTEN", config.listen),
                 ("internal", "CATALOG_INTERNAL_LISTEN", config.internal_listen),
+            ],
+            Settings::Wallet(config) => vec![
+                ("api", "WALLET_LISTEN", config.listen),
+                ("internal", "WALLET_INTERNAL_LISTEN", config.internal_listen),
             ],
             Settings::Gateway(config) => vec![
                 ("api", "GATEWAY_LISTEN", config.listen),
@@ -202,6 +212,10 @@ impl Bound {
                 let router = catalog::router(config, parts).await?;
                 vec![self.api(router, catalog::policy())?]
             }
+            Settings::Wallet(config) => {
+                let router = wallet::router(config, parts).await?;
+                vec![self.api(router, wallet::policy())?]
+            }
             Settings::Gateway(config) => {
                 let router = gateway::router(config, parts).await?;
                 vec![self.api(router, gateway::policy())?]
@@ -233,6 +247,7 @@ pub(crate) fn connect(services: &mut [Bound], seed: bool) {
     };
     let accounts = url(services, Target::Accounts, "api");
     let catalog = url(services, Target::Catalog, "api");
+    let wallet = url(services, Target::Wallet, "api");
     let scrape = services
         .iter()
         .filter_map(|service| {
@@ -248,9 +263,14 @@ pub(crate) fn connect(services: &mut [Bound], seed: bool) {
                 set(&mut config.accounts_url, accounts.as_ref());
                 config.seed |= seed;
             }
+            Settings::Wallet(config) => {
+                set(&mut config.accounts_url, accounts.as_ref());
+                set(&mut config.catalog_url, catalog.as_ref());
+            }
             Settings::Gateway(config) => {
                 set(&mut config.accounts_url, accounts.as_ref());
                 set(&mut config.catalog_url, catalog.as_ref());
+                set(&mut config.wallet_url, wallet.as_ref());
             }
         }
     }

@@ -10,22 +10,30 @@ use unicode_normalization::UnicodeNormalization;
 
 use crate::harness::{App, in_both_shapes};
 
+/// Title and artist of a song, as the matching rule has them.
+pub(crate) type Key = (String, String);
+
 /// The matching rule, written a second time on purpose: title and artist, trimmed, NFC, lowercase.
-fn key(title: &str, artist: &str) -> (String, String) {
+pub(crate) fn key(title: &str, artist: &str) -> Key {
     let part = |text: &str| text.trim().nfc().collect::<String>().to_lowercase();
     (part(title), part(artist))
 }
 
-struct Songs {
-    bytes: Vec<u8>,
+pub(crate) struct Songs {
+    pub(crate) bytes: Vec<u8>,
     rows: u64,
-    different: HashSet<(String, String)>,
+    pub(crate) different: HashSet<Key>,
 }
 
-fn songs() -> Songs {
+/// A file of the real data.
+pub(crate) fn shared(name: &str) -> Vec<u8> {
     let shared =
         std::env::var("MUSICWALLET_SHARED").expect("MUSICWALLET_SHARED names the real data");
-    let bytes = fs::read(format!("{shared}/data/songs.csv")).unwrap();
+    fs::read(format!("{shared}/data/{name}")).unwrap()
+}
+
+pub(crate) fn songs() -> Songs {
+    let bytes = shared("songs.csv");
     let mut reader = csv::Reader::from_reader(bytes.as_slice());
     let keys: Vec<_> = reader
         .records()

@@ -85,6 +85,20 @@ async fn a_busy_service_is_503_with_its_own_retry_after_and_a_slow_one_too() {
 }
 
 #[tokio::test]
+async fn a_service_that_says_what_it_cannot_have_is_told_as_it_came() {
+    let problem = r#"{"type":"/problems/database-unavailable","status":503}"#;
+    let busy = async move || {
+        let headers =
+            [(header::RETRY_AFTER, "3"), (header::CONTENT_TYPE, "application/problem+json")];
+        (StatusCode::SERVICE_UNAVAILABLE, headers, problem)
+    };
+    let peer = serving(Router::new().route("/musics", get(busy))).await;
+    let error = peer.get(MUSICS).send().await.unwrap_err();
+    assert_eq!(error.absent(), Some("catalog"));
+    assert_eq!(told(error).await, (503, problem.to_owned(), Some("3".to_owned())));
+}
+
+#[tokio::test]
 async fn a_broken_service_is_502_without_its_words() {
     let peer = serving(Router::new().route(
         "/musics",

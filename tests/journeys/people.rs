@@ -1,0 +1,184 @@
+//! People: their accounts, tokens and sessions.
+
+use reqwest::Method;
+use serde_json::json;
+
+use crate::harness::{App, PASSWORD, Reply, Shape, eventually, in_both_shapes};
+
+#[test]
+fn an_account_is_read_edited_and_deleted_and_everything_of_it_goes() {
+    in_both_shapes(|app| {
+        let (ada, ben) = (app.someone("ada"), app.someone("ben"));
+        let song = app.post("/api/musics/", &ada, json!({"title": "Tide", "artist": "Ada"}));
+        let music = song.json["id"].clone();
+        for person in [&ada, &ben] {
+            let kept =
+                app.call(Method::POST, &format!("/api/users/{music}/add_fav_music/"), person, None);
+            assert_eq!(kept.status, 200, "{kept:?}");
+        }
+
+        let own = app.get("/api/users/1/", &ada);
+        assert_eq!(own.json["email"], json!("ada@example.org"), "{own:?}");
+        assert_eq!(own.json["favourite_count"], json!(1));
+        assert_eq!(own.json["favourite_musics"][0], song.json);
+        let others = app.get("/api/users/1/", &ben);
+        assert_eq!(others.json.get("email"), None, "{others:?}");
+        app.get("/api/users/99/", &ben).is_problem(404, "user-not-found");
+
+        let mut sent_back = own.json.clone();
+        sent_back["email"] = json!("ada@example.com");
+        let patched = app.call(Method::PATCH, "/api/users/1/", &ada, Some(sent_back));
+        assert_eq!(
+            (patched.status, &patched.json["email"]),
+            (200, &json!("ada@example.com")),
+            "{patched:?}"
+        );
+        app.call(Method::PATCH, "/api/users/1/", &ben, Some(json!({"email": "x@y.z"})))
+            .is_problem(403, "not-self");
+        app.call(Method::DELETE, "/api/users/1/", &ben, None).is_problem(403, "not-self");
+
+        assert_eq!(app.call(Method::DELETE, "/api/users/1/", &ada, None).status, 204);
+        eventually("the token stops counting", || {
+            let reply = app.get("/api/musics/", &ada);
+            if reply.status == 401 { Ok(()) } else { Err(format!("{reply:?}")) }
+        });
+        app.get("/api/users/1/", &ben).is_problem(404, "user-not-found");
+        let left = app.get(&format!("/api/musics/{music}/"), &ben);
+        assert_eq!((left.status, &left.json["created_by"]), (200, &json!(null)), "{left:?}");
+        let list = app.get("/api/users/", &ben);
+        assert_eq!(list.json.as_array().unwrap().len(), 1, "{list:?}");
+        assert_eq!(list.json[0]["username"], json!("ben"));
+    });
+}
+
+#[test]
+fn a_new_password_ends_every_other_token_and_session() {
+    let app = App::start(Shape::One);
+    let (first, second) = (app.someone("ada"), app.token("ada"));
+    let new = json!({"password": "eight calm herons wade"});
+    assert_eq!(app.call(Method::PATCH, "/api/users/1/", &first, Some(new)).status, 200);
+    eventually("the other token stops counting", || {
+        let reply = app.get("/api/musics/", &second);
+        if reply.status == 401 { Ok(()) } else { Err(format!("{reply:?}")) }
+    });
+    assert_eq!(app.get("/api/musics/", &first).status, 200);
+}
+
+#[test]
+fn tokens_have_names_and_can_be_revoked() {
+    let app = App::start(Shape::One);
+    let (ada, ben) = (app.someone("ada"), app.someone("ben"));
+    let made = app.post("/api/tokens/", &ada, json!({"name": "laptop"}));
+    assert_eq!(made.status, 201, "{made:?}");
+    let secret = made.json["token"].as_str().unwrap();
+    assert_eq!(app.get("/api/musics/", secret).status, 200);
+    let list = app.get("/api/tokens/", &ada);
+    let names: Vec<_> = list.json.as_array().unwrap().iter().map(|it| &it["name"]).collect();
+    assert_eq!(names, [&json!("sign-in"), &json!("laptop")], "{list:?}");
+    assert!(!list.text.contains(secret), "a secret is shown once");
+    let path = format!("/api/tokens/{}/", made.json["id"]);
+    app.call(Method::DELETE, &path, &ben, None).is_problem(404, "token-not-found");
+    assert_eq!(app.call(Method::DELETE, &path, &ada, None).status, 204);
+    eventually("it stops counting", || {
+        let reply = app.get("/api/musics/", secret);
+        if reply.status == 401 { Ok(()) } else { Err(format!("{reply:?}")) }
+    });
+    app.post("/api/tokens/", &ada, json!({"name": ""})).is_problem(400, "invalid-input");
+}
+
+#[test]
+fn a_session_is_a_cookie_and_changes_only_what_its_own_pages_ask_for() {
+    let app = App::start(Shape::One);
+    app.someone("ada");
+    let url = |path: &str| format!("{}{path}", app.url("gateway", "api"));
+    let sign_in = || {
+        let who = json!({"username": "ada", "password": PASSWORD});
+        let reply = Reply::to(app.client().post(url("/api/session/")).json(&who));
+        assert_eq!(reply.status, 200, "{reply:?}");
+        let cookies = reply.headers("set-cookie");
+        let session = cookies.iter().find(|it| it.starts_with("__Host-session=")).unwrap();
+        for part in ["; Secure", "; HttpOnly", "; SameSite=Lax", "; Path=/"] {
+            assert!(session.contains(part), "{session}");
+        }
+        session.split(';').next().unwrap().to_owned()
+    };
+    let (cookie, other) = (sign_in(), sign_in());
+    assert_ne!(cookie, other, "each sign-in has a session of its own");
+    let read = Reply::to(app.client().get(url("/api/users/1/")).header("cookie", &cookie));
+    assert_eq!(read.json["username"], json!("ada"), "{read:?}");
+
+    let write = |proof: &[(&str, &str)]| {
+        let song = json!({"title": "Sea", "artist": "Ada"});
+        let mut request =
+            app.client().post(url("/api/musics/")).header("cookie", &cookie).json(&song);
+        for (name, value) in proof {
+            request = request.header(*name, *value);
+        }
+        Reply::to(request)
+    };
+    let own = app.url("gateway", "api");
+    for forged in [
+        &[][..],
+        &[("origin", "null")],
+        &[("origin", "http://evil.example")],
+        &[("origin", "http://127.0.0.1")],
+        &[("sec-fetch-site", "cross-site")],
+        &[("sec-fetch-site", "same-site"), ("origin", own.as_str())],
+    ] {
+        write(forged).is_problem(403, "cross-origin");
+    }
+    assert_eq!(write(&[("sec-fetch-site", "same-origin")]).status, 201);
+    assert_eq!(write(&[("origin", own.as_str())]).status, 201);
+
+    let out = Reply::to(
+        app.client()
+            .delete(url("/api/session/"))
+            .header("cookie", &cookie)
+            .header("sec-fetch-site", "same-origin"),
+    );
+    assert_eq!(out.status, 204, "{out:?}");
+    eventually("the session stops counting", || {
+        let reply = Reply::to(app.client().get(url("/api/users/1/")).header("cookie", &cookie));
+        if reply.status == 401 { Ok(()) } else { Err(format!("{reply:?}")) }
+    });
+    let still = Reply::to(app.client().get(url("/api/users/1/")).header("cookie", &other));
+    assert_eq!(still.status, 200, "{still:?}");
+}
+
+#[test]
+fn who_guesses_passwords_has_to_wait_and_the_owner_with_a_known_browser_has_not() {
+    let app = App::start_with(Shape::One, &[("GATEWAY_TRUSTED_PROXIES", "127.0.0.1")]);
+    app.someone("ada");
+    let url = format!("{}/api/session/", app.url("gateway", "api"));
+    let sign_in = |password: &str, address: &str, cookie: &str| {
+        let who = json!({"username": "ada", "password": password});
+        let request = app.client().post(&url).json(&who).header("x-forwarded-for", address);
+        Reply::to(request.header("cookie", cookie))
+    };
+    let known = sign_in(PASSWORD, "10.0.0.1", "");
+    assert_eq!(known.status, 200, "{known:?}");
+    let cookies = known.headers("set-cookie");
+    let device = cookies.iter().find(|it| it.starts_with("__Host-device=")).unwrap();
+    let device = device.split(';').next().unwrap();
+
+    let guesses: Vec<Reply> =
+        (0..5).map(|n| sign_in("wrong wrong", &format!("10.9.0.{n}"), "")).collect();
+    assert_eq!(guesses[0].status, 401, "{guesses:?}");
+    let last = guesses.last().unwrap();
+    last.is_problem(429, "too-many-attempts");
+    assert!(!last.header("retry-after").is_empty(), "{last:?}");
+    sign_in(PASSWORD, "10.0.0.2", "").is_problem(429, "too-many-attempts");
+    assert_eq!(sign_in(PASSWORD, "10.0.0.1", device).status, 200);
+    // What a stranger says about addresses changes nothing where no proxy is trusted.
+    let app = App::start(Shape::One);
+    app.someone("ada");
+    let url = format!("{}/api/session/", app.url("gateway", "api"));
+    let wrong = json!({"username": "nobody", "password": "wrong wrong"});
+    let statuses: Vec<u16> = (0..5)
+        .map(|n| {
+            let request = app.client().post(&url).json(&wrong);
+            Reply::to(request.header("x-forwarded-for", format!("10.9.0.{n}"))).status
+        })
+        .collect();
+    assert!(statuses.contains(&429), "{statuses:?}");
+}
