@@ -18,11 +18,23 @@
 //! let served: axum::Router = documented(router, &about);
 //! ```
 
-use axum::{Router, middleware::map_response, response::Response};
-use http::{HeaderValue, header::CONTENT_SECURITY_POLICY};
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use bytes::Bytes;
+use http::{
+    StatusCode,
+    header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE},
+};
 use serde_json::{Map, Value, json};
 use utoipa::openapi::OpenApi;
-use utoipa_swagger_ui::{Config, SwaggerUi};
+use utoipa_swagger_ui::Config;
+
+use crate::{extract::Path, problem::Problem};
 
 /// Routes that are collected with their documentation, from utoipa-axum.
 pub use utoipa_axum::{router::OpenApiRouter, routes};
@@ -55,20 +67,36 @@ pub enum Callers {
 /// The routes, with their document at [`DOCUMENT`] and the page at [`PAGE`], both for everybody.
 pub fn documented(router: OpenApiRouter, about: &About) -> Router {
     let (router, document) = router.split_for_parts();
-    let document = complete(&document, about);
-    let page = SwaggerUi::new(PAGE)
-        // What was tried last is nobody's business; a credential that was typed in is gone with the page.
-        .config(Config::default().try_it_out_enabled(true).persist_authorization(false))
-        .external_url_unchecked(DOCUMENT, document);
-    router.merge(Router::from(page).layer(map_response(allow_page)))
+    let document = Bytes::from(complete(&document, about).to_string());
+    let json = [(CONTENT_TYPE, "application/json")];
+    // What was typed in is gone with the page.
+    let config = Config::from(DOCUMENT).try_it_out_enabled(true).persist_authorization(false);
+    let config = Arc::new(config);
+    let files = Arc::clone(&config);
+    router
+        .route(DOCUMENT, get(async move || (json, document)))
+        .route(PAGE, get(async move || file("index.html", &config)))
+        .route("/docs/{name}", get(async move |Path(name): Path<String>| file(&name, &files)))
 }
 
-/// The page has styles in its elements and asks for the document; everything comes from here.
-async fn allow_page(mut response: Response) -> Response {
+/// A file of the page, which refers to its others as if it were a folder's index: a trailing slash counts for nothing here.
+fn file(name: &str, config: &Arc<Config<'static>>) -> Response {
+    let found = match utoipa_swagger_ui::serve(name, Arc::clone(config)) {
+        Ok(Some(file)) => file,
+        Ok(None) => return StatusCode::NOT_FOUND.into_response(),
+        Err(error) => return Problem::internal(anyhow::anyhow!("{error}")).into_response(),
+    };
+    let mut bytes = found.bytes.into_owned();
+    if name == "index.html" {
+        let page = String::from_utf8_lossy(&bytes);
+        let page = page.replace("=\"./", "=\"").replace("href=\"", "href=\"docs/");
+        bytes = page.replace("src=\"", "src=\"docs/").into_bytes();
+    }
+    // The page has styles in its elements and asks for the document; everything comes from here.
     let policy = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; \
                   base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-    response.headers_mut().insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
-    response
+    let headers = [(CONTENT_TYPE, found.content_type.as_str()), (CONTENT_SECURITY_POLICY, policy)];
+    (headers, bytes).into_response()
 }
 
 /// Refusals that the layers and extractors make for every route, with what they mean.

@@ -82,7 +82,7 @@ fn music(caller: &SignedIn, id: i64, headers: &HeaderMap, body: &[u8]) -> Result
     if body.is_empty() {
         return Ok(id);
     }
-    let Which { music } = extract::json(headers, body)?;
+    let Some(Which { music }) = extract::json(headers, body)? else { return Ok(id) };
     if id != caller.id() {
         let detail = "With a body, the path has your own id, and the body the music's.";
         return Err(Problem::new(StatusCode::FORBIDDEN, "not-self", detail));

@@ -62,7 +62,7 @@ struct Kept {
     params(
         ("id" = i64, Path),
         ("limit" = Option<u32>, Query, description = "How many; 100 without it.", minimum = 1, maximum = 500),
-        ("cursor" = Option<String>, Query, description = "From `Link` of the page before."),
+        ("cursor" = Option<String>, Query, description = "From `Link` of the page before.", pattern = "^[0-7][0-9a-f]{15}$"),
     ),
     responses(
         (

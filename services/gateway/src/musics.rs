@@ -53,7 +53,7 @@ struct Page {
         ("genre" = Option<String>, Query, description = "The whole genre, without case and accents.", max_length = 100),
         ("created_by" = Option<String>, Query, description = "The username of who added them."),
         ("limit" = Option<u32>, Query, description = "How many; 100 without it.", minimum = 1, maximum = 500),
-        ("cursor" = Option<String>, Query, description = "From `Link` of the page before."),
+        ("cursor" = Option<String>, Query, description = "From `Link` of the page before.", pattern = "^[0-7][0-9a-f]{15}$"),
         ("count" = Option<bool>, Query, description = "`true`: `Total-Count` tells how many the whole list has."),
     ),
     responses((

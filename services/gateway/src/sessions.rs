@@ -87,7 +87,7 @@ async fn sign_in(
 /// The session stops counting within a second.
 #[utoipa::path(
     delete, path = "/api/session", tag = "signing in",
-    responses((status = 204), (status = 403, description = "The request was not sent by a page of this origin, or comes without a session."))
+    responses((status = 204), (status = 403, description = "The request was not sent by a page of this origin."), (status = 404, description = "It did not come with a session."))
 )]
 async fn sign_out(State(gateway): State<Gateway>, caller: SignedIn) -> Result<Response> {
     caller.vouch(gateway.accounts.call(Method::DELETE, CURRENT)).send().await?;

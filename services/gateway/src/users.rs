@@ -93,7 +93,7 @@ struct Page {
     get, path = "/api/users", tag = "people",
     params(
         ("limit" = Option<u32>, Query, description = "How many; 25 without it.", minimum = 1, maximum = 25),
-        ("cursor" = Option<String>, Query, description = "From `Link` of the page before."),
+        ("cursor" = Option<String>, Query, description = "From `Link` of the page before.", pattern = "^[0-7][0-9a-f]{15}$"),
     ),
     responses((
         status = 200, body = Vec<User>,
