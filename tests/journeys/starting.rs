@@ -64,6 +64,44 @@ fn pages_without_sign_in_get_no_address_that_others_reach_by_mistake() {
 }
 
 #[test]
+fn production_refuses_what_is_weak_all_at_once_and_takes_what_is_not() {
+    let directory = tempfile::tempdir().unwrap();
+    let weak = [
+        ("MUSICWALLET_ENVIRONMENT", "production"),
+        ("CONSOLE_LISTEN", "0.0.0.0:0"),
+        ("CONSOLE_ALLOWED_HOSTS", "telemetry.example"),
+    ];
+    let told = ["2 settings", "ACCOUNTS_SIGNING_KEY_FILE", "CONSOLE_LISTEN", "CONSOLE_TOKEN_FILE"];
+    refuses(&[], directory.path(), &weak, 2, &told);
+    refuses(&["--check"], directory.path(), &weak, 2, &told);
+    refuses(
+        &["--check"],
+        directory.path(),
+        &[("MUSICWALLET_ENVIRONMENT", "prod")],
+        2,
+        &["MUSICWALLET_ENVIRONMENT"],
+    );
+    assert!(!directory.path().join("data").exists());
+
+    let mut first = Process::start(&["serve", "accounts"], directory.path(), &[]); // makes a key
+    assert!(first.terminate().success());
+    let token = directory.path().join("token");
+    fs::write(&token, "0123456789abcdef").unwrap();
+    let token = token.to_str().unwrap();
+    let strong = [weak[0], weak[1], weak[2], ("CONSOLE_TOKEN_FILE", token)];
+    let (code, _, stderr) = Process::launch(&["--check"], directory.path(), &strong).end();
+    assert_eq!(code, Some(0), "{stderr}");
+    let sidecar = Process::start(&["serve", "sidecar"], directory.path(), &strong);
+    let port = sidecar.address("sidecar", "console").rsplit_once(':').unwrap().1.to_owned();
+    let get = |token: &str| {
+        let client = reqwest::blocking::Client::new();
+        let request = client.get(format!("http://127.0.0.1:{port}/")).bearer_auth(token);
+        request.send().unwrap().status().as_u16()
+    };
+    assert_eq!((get("wrong"), get("0123456789abcdef")), (401, 200));
+}
+
+#[test]
 fn settings_can_be_checked_and_shown_without_starting() {
     let directory = tempfile::tempdir().unwrap();
     let launch = |arguments: &[&str]| {

@@ -1,4 +1,4 @@
-use std::net::SocketAddr;
+use std::{net::SocketAddr, path::PathBuf};
 
 use platform::config::ByteSize;
 
@@ -9,9 +9,9 @@ platform::settings! {
         pub otlp_grpc_listen: SocketAddr = "127.0.0.1:4317", "SIDECAR_OTLP_GRPC_LISTEN";
         /// Where OTLP arrives by HTTP, as protobuf or JSON.
         pub otlp_http_listen: SocketAddr = "127.0.0.1:4318", "SIDECAR_OTLP_HTTP_LISTEN";
-        /// Where Jaeger's query APIs answer. There is no sign-in: keep it on a loopback address.
+        /// Where Jaeger's query APIs answer. Another than a loopback address needs `CONSOLE_ALLOWED_HOSTS`, and in production `CONSOLE_TOKEN_FILE`.
         pub jaeger_listen: SocketAddr = "127.0.0.1:16686", "SIDECAR_JAEGER_LISTEN";
-        /// Where the console is. There is no sign-in: keep it on a loopback address.
+        /// Where the console is. Another than a loopback address needs `CONSOLE_ALLOWED_HOSTS`, and in production `CONSOLE_TOKEN_FILE`.
         pub console_listen: SocketAddr = "127.0.0.1:8081", "CONSOLE_LISTEN";
         /// Address and port for health and metrics.
         pub internal_listen: SocketAddr = "127.0.0.1:9185", "SIDECAR_INTERNAL_LISTEN";
@@ -21,29 +21,43 @@ platform::settings! {
         pub logs_memory: ByteSize = "32MiB", "SIDECAR_LOGS_MEMORY";
         /// Host names besides the loopback ones by which console and query APIs may be asked for, separated by commas.
         pub allowed_hosts: Vec<String> = none, "CONSOLE_ALLOWED_HOSTS";
+        /// A file with a token of 16 characters or more that console and query APIs demand, as Bearer or as a password; without it they have no sign-in.
+        pub token_file: Option<PathBuf> = none, "CONSOLE_TOKEN_FILE";
         /// Whose metrics the console shows: service=address of its metrics, separated by commas.
         pub scrape: Vec<String> = "gateway=http://127.0.0.1:9180/metrics,accounts=http://127.0.0.1:9181/metrics,catalog=http://127.0.0.1:9182/metrics,wallet=http://127.0.0.1:9183/metrics,sidecar=http://127.0.0.1:9185/metrics", "CONSOLE_SCRAPE";
     }
 }
 
 impl Config {
-    /// The addresses of pages and APIs without sign-in that others reach, although nobody said under which names they are asked for: the
-    /// variable of each, and what to do.
+    /// The addresses of pages and APIs that others reach, although nobody said under which names they are asked for: the variable of each, and
+    /// what to do.
     pub fn open_to_others(&self) -> impl Iterator<Item = (&'static str, String)> {
-        let listen = [
-            ("SIDECAR_JAEGER_LISTEN", "Jaeger's API", self.jaeger_listen),
-            ("CONSOLE_LISTEN", "the console", self.console_listen),
-        ];
-        let open = |(_, _, at): &(_, _, SocketAddr)| {
-            !at.ip().to_canonical().is_loopback() && self.allowed_hosts.is_empty()
-        };
-        listen.into_iter().filter(open).map(|(variable, what, at)| {
+        self.reached_by_others().filter(|_| self.allowed_hosts.is_empty()).map(|(variable, what, at)| {
             let told = format!(
-                "is {at}, but {what} has no sign-in. Keep it on a loopback address (127.0.0.1), or name the hosts it is \
+                "is {at}, but {what} has no sign-in of its own. Keep it on a loopback address (127.0.0.1), or name the hosts it is \
                  asked for by in CONSOLE_ALLOWED_HOSTS, and see to it that only those reach it who may read all telemetry"
             );
             (variable, told)
         })
+    }
+
+    /// Those that others reach without a token, which production does not allow.
+    pub fn open_without_token(&self) -> impl Iterator<Item = (&'static str, String)> {
+        self.reached_by_others().filter(|_| self.token_file.is_none()).map(|(variable, what, at)| {
+            let told = format!(
+                "is {at}, and in production {what} is open to other machines with a token only: name a file that holds one in \
+                 CONSOLE_TOKEN_FILE, or keep it on a loopback address (127.0.0.1)"
+            );
+            (variable, told)
+        })
+    }
+
+    fn reached_by_others(&self) -> impl Iterator<Item = (&'static str, &'static str, SocketAddr)> {
+        let listen = [
+            ("SIDECAR_JAEGER_LISTEN", "Jaeger's API", self.jaeger_listen),
+            ("CONSOLE_LISTEN", "the console", self.console_listen),
+        ];
+        listen.into_iter().filter(|(_, _, at)| !at.ip().to_canonical().is_loopback())
     }
 }
 

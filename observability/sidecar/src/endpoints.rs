@@ -7,6 +7,7 @@ use platform::service::{Parts, Policy, RouteLimits};
 
 use crate::{
     Config, Store, console,
+    credential::Credential,
     host::only_known_hosts,
     jaeger, meter,
     otlp::{self, Budget},
@@ -17,19 +18,32 @@ use crate::{
 const IN_FLIGHT: usize = 4 * otlp::LARGEST;
 
 /// Makes the store; role, routes and limits of each socket but the internal one.
-pub fn endpoints(config: &Config, parts: &Parts) -> Vec<(&'static str, Router, Policy)> {
+///
+/// # Errors
+/// One sentence, when the console's token cannot be used.
+pub fn endpoints(
+    config: &Config,
+    parts: &Parts,
+) -> anyhow::Result<Vec<(&'static str, Router, Policy)>> {
+    let credential = config.token_file.as_deref().map(Credential::from_file).transpose()?;
     let store: Arc<dyn Store> =
         Arc::new(MemoryStore::new(config.traces_memory.bytes(), config.logs_memory.bytes()));
     meter::start();
     tokio::spawn(meter::watch(store.clone(), parts.stopping.clone()));
     let budget = Budget::new(IN_FLIGHT);
-    let hosts = |router: Router| only_known_hosts(router, &config.allowed_hosts);
-    vec![
+    let hosts = |router: Router| {
+        let router = match &credential {
+            Some(credential) => credential.clone().demanded_by(router),
+            None => router,
+        };
+        only_known_hosts(router, &config.allowed_hosts)
+    };
+    Ok(vec![
         ("otlp-grpc", otlp::grpc(store.clone(), budget.clone()), receiving()),
         ("otlp-http", otlp::http(store.clone(), budget), receiving()),
         ("jaeger", hosts(jaeger::router(store.clone())), asking()),
         ("console", hosts(console::router(store, config)), asking()),
-    ]
+    ])
 }
 
 /// Questions are short, but for the file that Jaeger's page sends to be read.

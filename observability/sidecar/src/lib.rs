@@ -2,6 +2,7 @@
 
 mod config;
 pub mod console;
+mod credential;
 mod endpoints;
 mod host;
 mod jaeger;

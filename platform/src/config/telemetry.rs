@@ -36,8 +36,8 @@ crate::settings! {
         pub log_queue: QueueSize = "8192", "OTEL_BLRP_MAX_QUEUE_SIZE";
         /// Which log lines are written: a level, or target=level pairs separated by commas.
         pub filter: LogFilter = "info", "RUST_LOG";
-        /// Where this runs: the attribute deployment.environment.name; by default what `OTEL_RESOURCE_ATTRIBUTES` says, else `development`.
-        pub environment: Option<String> = none, "MUSICWALLET_ENVIRONMENT";
+        /// Where this runs: the attribute deployment.environment.name, by default what `OTEL_RESOURCE_ATTRIBUTES` says, else `development`. `production` refuses weak settings.
+        pub environment: Option<Environment> = none, "MUSICWALLET_ENVIRONMENT";
     }
 }
 
@@ -68,11 +68,48 @@ impl Telemetry {
 }
 
 impl Telemetry {
+    /// Whether weak settings are refused.
+    pub fn is_production(&self) -> bool {
+        self.environment() == Environment::Production.name()
+    }
+
     fn environment(&self) -> &str {
         let given = self.resource_attributes.0.iter().rev();
         let mut given = given.filter(|(key, _)| key == "deployment.environment.name");
         let attribute = || given.next().map(|(_, value)| value.as_str());
-        self.environment.as_deref().or_else(attribute).unwrap_or("development")
+        let own = self.environment.map(Environment::name);
+        own.or_else(attribute).unwrap_or(Environment::Development.name())
+    }
+}
+
+/// Where this runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Environment {
+    /// Somebody tries things out.
+    Development,
+    /// Like production, for tests.
+    Staging,
+    /// For people: settings that are weak are refused.
+    Production,
+}
+
+impl Environment {
+    fn name(self) -> &'static str {
+        match self {
+            Environment::Development => "development",
+            Environment::Staging => "staging",
+            Environment::Production => "production",
+        }
+    }
+}
+
+impl Value for Environment {
+    const EXPECTED: &'static str = "development, staging or production";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let all = [Environment::Development, Environment::Staging, Environment::Production];
+        let found = all.into_iter().find(|it| it.name() == text.trim());
+        found.ok_or_else(|| "is no environment".to_owned())
     }
 }
 

@@ -98,6 +98,29 @@ impl Settings {
         }
     }
 
+    /// Notes what may be so while one tries things out, and not in production.
+    pub(crate) fn for_production(&self, reader: &mut Reader) {
+        match self {
+            Settings::Sidecar(config) => {
+                for (variable, message) in config.open_without_token() {
+                    reader.mistake(variable, message);
+                }
+            }
+            Settings::Accounts(config) if !config.signing_key.exists() => reader.mistake(
+                "ACCOUNTS_SIGNING_KEY_FILE",
+                format!(
+                    "{} is not there. In production the key is made beforehand and kept, so that it is the same after each start: \
+                     openssl genpkey -algorithm ed25519 -out FILE && chmod 600 FILE",
+                    config.signing_key.display()
+                ),
+            ),
+            Settings::Accounts(_)
+            | Settings::Catalog(_)
+            | Settings::Wallet(_)
+            | Settings::Gateway(_) => {}
+        }
+    }
+
     fn addresses(&self) -> Vec<(&'static str, &'static str, SocketAddr)> {
         match self {
             Settings::Sidecar(config) => vec![
@@ -198,7 +221,7 @@ impl Bound {
     /// Makes everything but the sockets: opens and migrates databases, builds the routes. Nothing answers yet.
     pub(crate) async fn prepare(mut self, parts: &Parts) -> anyhow::Result<Vec<Endpoint>> {
         let endpoints = match &self.settings {
-            Settings::Sidecar(config) => sidecar::endpoints(config, parts)
+            Settings::Sidecar(config) => sidecar::endpoints(config, parts)?
                 .into_iter()
                 .map(|(role, router, policy)| {
                     Ok(Endpoint { role, listener: self.take(role)?, router, policy })
