@@ -3,6 +3,7 @@
 //! Nothing is asserted: times on a shared machine are no test. Each ratio compares runs of the same minute.
 
 use std::{
+    collections::BTreeMap,
     fs::{self, File},
     io::Read,
     path::PathBuf,
@@ -25,6 +26,7 @@ fn main() -> Outcome<()> {
     let client = Client::builder().timeout(Duration::from_secs(150)).no_proxy().build()?;
     starting(&client)?;
     import(&client)?;
+    libraries(&client)?;
     requests(&client)?;
     Ok(())
 }
@@ -104,13 +106,27 @@ impl Running {
         Ok(self.url("gateway", "api").ok_or("the gateway has no address")?)
     }
 
-    /// Signs somebody up and in.
+    /// Signs Ada up and in.
     fn token(&self, client: &Client) -> Outcome<String> {
+        self.person(client, "ada")
+    }
+
+    /// Signs somebody up and in, from an address of their own if the gateway believes that.
+    fn person(&self, client: &Client, name: &str) -> Outcome<String> {
         let api = self.api()?;
-        let who = json!({"username": "ada", "email": "ada@example.org", "password": PASSWORD});
-        client.post(format!("{api}/api/users/")).json(&who).send()?.error_for_status()?;
-        let who = json!({"username": "ada", "password": PASSWORD});
-        let answer = client.post(format!("{api}/api-token-auth/")).json(&who).send()?;
+        let address =
+            format!("10.0.{}.{}", name.len(), name.bytes().map(u32::from).sum::<u32>() % 250);
+        let post = |path: &str, body: &Value| {
+            client
+                .post(format!("{api}{path}"))
+                .header("x-forwarded-for", &address)
+                .json(body)
+                .send()
+        };
+        let email = format!("{name}@example.org");
+        let who = json!({"username": name, "email": email, "password": PASSWORD});
+        post("/api/users/", &who)?.error_for_status()?;
+        let answer = post("/api-token-auth/", &json!({"username": name, "password": PASSWORD}))?;
         let token: Value = answer.error_for_status()?.json()?;
         Ok(token["token"].as_str().ok_or("no token")?.to_owned())
     }
@@ -187,15 +203,62 @@ fn import(client: &Client) -> Outcome<()> {
     Ok(())
 }
 
+/// 44 real playlists, each by a person of its own, one after the other, into a catalog that has songs.csv.
+fn libraries(client: &Client) -> Outcome<()> {
+    let shared = PathBuf::from(std::env::var("MUSICWALLET_SHARED")?);
+    let songs = fs::read(shared.join("data/songs.csv"))?;
+    let mut files: BTreeMap<String, csv::Writer<Vec<u8>>> = BTreeMap::new();
+    for record in csv::Reader::from_path(shared.join("data/playlists.csv"))?.records() {
+        let record = record?;
+        let file = files.entry(record[0].to_owned()).or_insert_with(|| {
+            let mut file = csv::Writer::from_writer(Vec::new());
+            let _ = file.write_record(["title", "artist"]); // to memory
+            file
+        });
+        file.write_record([&record[1], &record[2]])?;
+    }
+    let files =
+        files.into_values().map(csv::Writer::into_inner).collect::<Result<Vec<Vec<u8>>, _>>()?;
+    let mut times = Vec::new();
+    for _ in 0..ROUNDS {
+        let running = Running::start(client, &[("GATEWAY_TRUSTED_PROXIES", "127.0.0.1")])?;
+        let api = running.api()?;
+        let upload = |path: &str, token: &str, file: Vec<u8>| -> Outcome<Value> {
+            let request = client.post(format!("{api}{path}")).header("content-type", "text/csv");
+            let request = request.header("authorization", format!("Token {token}")).body(file);
+            Ok(request.send()?.error_for_status()?.json()?)
+        };
+        upload("/api/musics/import", &running.token(client)?, songs.clone())?;
+        let mut people = Vec::new();
+        for number in 0..files.len() {
+            people.push(running.person(client, &format!("person{number}"))?);
+        }
+        let begun = Instant::now();
+        let mut kept = 0;
+        for (token, file) in people.iter().zip(&files) {
+            let report = upload("/api/import", token, file.clone())?;
+            kept += report["added"].as_u64().ok_or("no count")?;
+        }
+        times.push(begun.elapsed().as_secs_f64());
+        if (files.len(), kept) != (44, 24_214) {
+            return Err(format!("{} libraries with {kept} songs", files.len()).into());
+        }
+    }
+    say(&format!("libraries 44 playlists, 25,061 rows: {}", list(&times, "s")));
+    Ok(())
+}
+
 fn requests(client: &Client) -> Outcome<()> {
     let on: &[(&str, &str)] = &[];
     let off: &[(&str, &str)] = &[("OTEL_SDK_DISABLED", "true"), ("RUST_LOG", "warn")];
     let (on, off) = (Running::start(client, on)?, Running::start(client, off)?);
     let tokens = [on.token(client)?, off.token(client)?];
-    for path in ["/api/musics/7/", "/api/musics/?limit=100"] {
+    for path in ["/api/musics/7/", "/api/musics/?limit=100", "/api/users/1/"] {
         for (running, token) in [&on, &off].into_iter().zip(&tokens) {
             if path.contains("limit") {
                 more_songs(client, running, token)?;
+            } else if path.contains("users") {
+                fifty_favourites(client, running, token)?;
             }
         }
         let answer = client
@@ -239,6 +302,15 @@ fn more_songs(client: &Client, running: &Running, token: &str) -> Outcome<()> {
         .body(format!("title,artist\n{rows}"))
         .send()?
         .error_for_status()?;
+    Ok(())
+}
+
+fn fifty_favourites(client: &Client, running: &Running, token: &str) -> Outcome<()> {
+    let api = running.api()?;
+    for music in 41..91 {
+        let request = client.post(format!("{api}/api/users/{music}/add_fav_music/"));
+        request.header("authorization", format!("Token {token}")).send()?.error_for_status()?;
+    }
     Ok(())
 }
 
