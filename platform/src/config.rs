@@ -82,7 +82,7 @@ impl fmt::Display for Source {
 pub struct Effective {
     /// The setting.
     pub setting: Setting,
-    /// The value as it was written; `None` where nothing was set and there is no default.
+    /// The value as it was written, without what is secret; `None` where nothing was set and there is no default.
     pub value: Option<String>,
     /// Where it came from.
     pub source: Source,
@@ -161,9 +161,12 @@ impl Reader {
             (Some((value, source)), _) => (Some(value), source),
             (None, default) => (default.map(str::to_owned), Source::Default),
         };
-        self.effective.push(Effective { setting: *setting, value: value.clone(), source });
+        let shown = value.as_deref().map(T::shown);
+        self.effective.push(Effective { setting: *setting, value: shown.clone(), source });
         let parsed = match &value {
-            Some(value) => T::parse(value).map_err(|wrong| format!("{value:?} {wrong}")),
+            Some(value) => {
+                T::parse(value).map_err(|wrong| format!("{:?} {wrong}", shown.unwrap_or_default()))
+            }
             None => T::absent().ok_or_else(|| "is not set".to_owned()),
         };
         match parsed {

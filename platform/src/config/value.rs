@@ -11,6 +11,11 @@ pub trait Value: Sized {
     /// What is wrong with `text`, to be read after it.
     fn parse(text: &str) -> Result<Self, String>;
 
+    /// `text` as it may be shown, also when it is wrong: without what is secret in it.
+    fn shown(text: &str) -> String {
+        text.to_owned()
+    }
+
     /// What counts when nothing is set and there is no default; `None`: then that is a mistake.
     fn absent() -> Option<Self> {
         None
@@ -22,6 +27,10 @@ impl<T: Value> Value for Option<T> {
 
     fn parse(text: &str) -> Result<Self, String> {
         T::parse(text).map(Some)
+    }
+
+    fn shown(text: &str) -> String {
+        T::shown(text)
     }
 
     fn absent() -> Option<Self> {

@@ -7,24 +7,52 @@ use std::{
 
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use sqlx::{
-    Sqlite, SqlitePool, Transaction,
+    Connection as _, PgPool, Postgres, Sqlite, SqlitePool,
     pool::PoolConnection,
+    postgres::{PgConnectOptions, PgPoolOptions},
     sqlite::{SqliteConnectOptions, SqlitePoolOptions},
 };
 
-use super::Error;
+use super::{Error, dialect::Dialect};
 
 /// How long a caller waits for a connection; architecture.md §8.
 pub(super) const ACQUIRE: Duration = Duration::from_secs(1);
+/// How long a connection to a server may have been idle and still is believed to be there.
+const BELIEVED: Duration = Duration::from_secs(1);
 
-/// How a transaction begins: as the writer, or not at all.
-pub(super) const BEGIN: &str = "BEGIN IMMEDIATE";
+/// How a transaction begins. With SQLite: as the writer, or not at all.
+pub(super) fn begin(dialect: Dialect) -> &'static str {
+    match dialect {
+        Dialect::Sqlite => "BEGIN IMMEDIATE",
+        Dialect::Postgres => "BEGIN",
+    }
+}
 
 /// A pool of connections that counts what it does.
 #[derive(Clone, Debug)]
 pub(super) struct Pool {
-    connections: SqlitePool,
+    connections: Connections,
     meter: Arc<Meter>,
+}
+
+#[derive(Clone, Debug)]
+enum Connections {
+    Sqlite(SqlitePool),
+    Postgres(PgPool),
+}
+
+/// A connection of a pool.
+#[derive(Debug)]
+pub(super) enum Connection {
+    Sqlite(PoolConnection<Sqlite>),
+    Postgres(PoolConnection<Postgres>),
+}
+
+/// A transaction on a connection of a pool.
+#[derive(Debug)]
+pub(super) enum Transaction {
+    Sqlite(sqlx::Transaction<'static, Sqlite>),
+    Postgres(sqlx::Transaction<'static, Postgres>),
 }
 
 /// A connection, or a transaction on one, that counts as used; dropping it gives it back.
@@ -36,7 +64,7 @@ pub(super) struct Loan<T> {
 
 impl Pool {
     /// `name` says in the metrics which pool it is, such as `catalog/read`. Nothing is connected yet.
-    pub(super) fn new(name: String, options: SqliteConnectOptions, max: u32) -> Pool {
+    pub(super) fn sqlite(name: String, options: SqliteConnectOptions, max: u32) -> Pool {
         let connections = SqlitePoolOptions::new()
             .max_connections(max)
             .acquire_timeout(ACQUIRE)
@@ -46,19 +74,56 @@ impl Pool {
             .idle_timeout(None)
             .max_lifetime(None)
             .connect_lazy_with(options);
+        Pool::new(name, Connections::Sqlite(connections), max)
+    }
+
+    /// As [`Pool::sqlite`], for a server. Connections that have been idle for 10 minutes or are 30 minutes old are closed.
+    pub(super) fn postgres(name: String, options: PgConnectOptions, max: u32) -> Pool {
+        let connections = PgPoolOptions::new()
+            .max_connections(max)
+            .acquire_timeout(ACQUIRE)
+            // One more round trip for each statement would be too much; one after a pause finds out whether the server is still there.
+            .test_before_acquire(false)
+            .before_acquire(|connection, meta| {
+                Box::pin(async move {
+                    if meta.idle_for > BELIEVED {
+                        connection.ping().await?;
+                    }
+                    Ok(true)
+                })
+            })
+            .connect_lazy_with(options);
+        Pool::new(name, Connections::Postgres(connections), max)
+    }
+
+    fn new(name: String, connections: Connections, max: u32) -> Pool {
         let meter = Meter::new(name);
         meter.max.set(max);
         Pool { connections, meter: Arc::new(meter) }
     }
 
     /// A connection, after a wait of [`ACQUIRE`] at most.
-    pub(super) async fn acquire(&self) -> Result<Loan<PoolConnection<Sqlite>>, Error> {
-        self.lend(self.connections.acquire()).await
+    pub(super) async fn acquire(&self) -> Result<Loan<Connection>, Error> {
+        self.lend(async {
+            Ok(match &self.connections {
+                Connections::Sqlite(pool) => Connection::Sqlite(pool.acquire().await?),
+                Connections::Postgres(pool) => Connection::Postgres(pool.acquire().await?),
+            })
+        })
+        .await
     }
 
-    /// A connection with a transaction that may write: nobody else does until it ends.
-    pub(super) async fn begin(&self) -> Result<Loan<Transaction<'static, Sqlite>>, Error> {
-        self.lend(self.connections.begin_with(BEGIN)).await
+    /// A connection with a transaction that may write.
+    pub(super) async fn begin(&self) -> Result<Loan<Transaction>, Error> {
+        self.lend(async {
+            Ok(match &self.connections {
+                Connections::Sqlite(pool) => {
+                    Transaction::Sqlite(pool.begin_with(begin(Dialect::Sqlite)).await?)
+                }
+                Connections::Postgres(pool) => Transaction::Postgres(pool.begin().await?),
+            })
+        })
+        .await
     }
 
     async fn lend<T>(
@@ -77,7 +142,17 @@ impl Pool {
 
     /// Closes the connections, after those on loan came back.
     pub(super) async fn close(&self) {
-        self.connections.close().await;
+        match &self.connections {
+            Connections::Sqlite(pool) => pool.close().await,
+            Connections::Postgres(pool) => pool.close().await,
+        }
+    }
+
+    fn open(&self) -> u32 {
+        match &self.connections {
+            Connections::Sqlite(pool) => pool.size(),
+            Connections::Postgres(pool) => pool.size(),
+        }
     }
 }
 
@@ -152,13 +227,13 @@ struct Used(Pool);
 
 impl Used {
     fn begin(pool: &Pool) -> Used {
-        pool.meter.change(pool.connections.size(), 1);
+        pool.meter.change(pool.open(), 1);
         Used(pool.clone())
     }
 }
 
 impl Drop for Used {
     fn drop(&mut self) {
-        self.0.meter.change(self.0.connections.size(), -1);
+        self.0.meter.change(self.0.open(), -1);
     }
 }

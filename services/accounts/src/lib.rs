@@ -28,7 +28,7 @@ use axum::{Json, Router, extract::FromRef, extract::State, routing::get};
 use platform::{
     identity::{Keys, Signer, Verifier},
     service::{Parts, Policy, RouteLimits},
-    storage::{self, Db, Migrated},
+    storage::{self, Db, Location, Migrated},
 };
 
 use crate::hashing::Hashers;
@@ -43,8 +43,10 @@ platform::settings! {
         pub listen: SocketAddr = "127.0.0.1:9101", "ACCOUNTS_LISTEN";
         /// Address and port for health and metrics.
         pub internal_listen: SocketAddr = "127.0.0.1:9181", "ACCOUNTS_INTERNAL_LISTEN";
-        /// The SQLite file with users and tokens; it is created with its folder.
-        pub database: PathBuf = "./data/accounts.db", "ACCOUNTS_DATABASE";
+        /// Users and tokens: a SQLite file, which is created with its folder, or `postgres://user@host:port/database`.
+        pub database: Location = "./data/accounts.db", "ACCOUNTS_DATABASE";
+        /// A file with the password for PostgreSQL.
+        pub database_password_file: Option<PathBuf> = none, "ACCOUNTS_DATABASE_PASSWORD_FILE";
         /// The key that signs assertions (Ed25519, PKCS#8 PEM, mode 600); it is created where it is missing.
         pub signing_key: PathBuf = "./data/accounts.key", "ACCOUNTS_SIGNING_KEY_FILE";
         /// How many passwords are hashed at once, 19 MiB and a core each; by default one less than there are cores.
@@ -73,7 +75,9 @@ impl FromRef<Accounts> for Arc<Verifier> {
 /// As [`Db::open`] and [`Signer::from_file`]: one sentence with the file and the remedy.
 pub async fn router(config: &Config, parts: &Parts) -> anyhow::Result<Router> {
     let migrating = parts.health.latch("migrations");
-    let db = Db::open(&config.database, &store::MIGRATIONS, &parts.telemetry).await?;
+    let password = config.database_password_file.as_deref();
+    let db =
+        Db::open(config.database.clone(), password, &store::MIGRATIONS, &parts.telemetry).await?;
     drop(migrating);
     let signer = Arc::new(Signer::from_file(&config.signing_key)?);
     let verifier = Arc::new(Verifier::fixed(signer.keys())?);
@@ -101,7 +105,8 @@ pub fn policy() -> Policy {
 /// # Errors
 /// As [`Db::open`].
 pub async fn migrate(config: &Config) -> anyhow::Result<Migrated> {
-    storage::migrate(&config.database, &store::MIGRATIONS).await
+    let password = config.database_password_file.as_deref();
+    storage::migrate(config.database.clone(), password, &store::MIGRATIONS).await
 }
 
 /// One core is left for everything else, where there is more than one.

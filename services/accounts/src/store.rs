@@ -1,15 +1,16 @@
 //! Every statement of accounts, a function each. Times are milliseconds since 1970.
 
-use platform::storage::{Db, Error, Migration, Migrations, Tx};
+use platform::storage::{Db, Error, Migration, Migrations, Sql, Tx};
 use serde::Serialize;
 
-/// The schema; see `migrations/sqlite`.
+/// The schema; see `migrations`.
 pub(crate) static MIGRATIONS: Migrations = Migrations {
     setting: "ACCOUNTS_DATABASE",
     list: &[Migration {
         version: 1,
         name: "accounts",
         sqlite: include_str!("../migrations/sqlite/0001_accounts.sql"),
+        postgres: include_str!("../migrations/postgres/0001_accounts.sql"),
     }],
 };
 
@@ -82,12 +83,16 @@ pub(crate) async fn user_by_key(db: &Db, key: &str) -> Result<Option<(i64, Strin
 
 /// Ids and usernames of those of `ids` (a JSON array) that there are, by id.
 pub(crate) async fn names(db: &Db, ids: String) -> Result<Vec<(i64, String)>, Error> {
-    const TEXT: &str =
-        "SELECT id, username FROM users WHERE id IN (SELECT value FROM json_each($1)) ORDER BY id";
+    const TEXT: Sql = Sql {
+        sqlite: "SELECT id, username FROM users WHERE id IN (SELECT value FROM json_each($1)) ORDER BY id",
+        postgres: "SELECT id, username FROM users \
+             WHERE id = ANY (ARRAY (SELECT value::bigint FROM jsonb_array_elements_text($1::jsonb) AS value)) ORDER BY id",
+    };
     db.query("SELECT users", TEXT).bind(ids).fetch_all().await
 }
 
-/// Adds a token, used at this moment for the first time.
+/// Adds a token, used at this moment for the first time. Two sign-ins of one person follow each other, so that [`drop_tokens`] counts
+/// both.
 pub(crate) async fn insert_token(
     tx: &mut Tx,
     user: i64,
@@ -97,6 +102,7 @@ pub(crate) async fn insert_token(
 ) -> Result<(), Error> {
     const TEXT: &str = "INSERT INTO tokens (user_id, hash, created_at, last_used_at, expires_at) \
          VALUES ($1, $2, $3, $3, $4)";
+    tx.lock(format!("tokens of {user}")).await?;
     tx.query("INSERT tokens", TEXT).bind(user).bind(hash).bind(now).bind(expires).execute().await?;
     Ok(())
 }

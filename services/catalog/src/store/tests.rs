@@ -1,12 +1,16 @@
+use platform::storage::testing::TestDatabase;
 use telemetry::Telemetry;
 use tempfile::TempDir;
 
 use super::*;
 
-async fn catalog() -> (Db, TempDir) {
+/// A file, or a database on the server that `MUSICWALLET_TEST_POSTGRES` names.
+async fn catalog() -> (Db, (TestDatabase, TempDir)) {
     let folder = TempDir::new().unwrap();
-    let path = folder.path().join("catalog.db");
-    (Db::open(&path, &MIGRATIONS, &Telemetry::disabled("catalog")).await.unwrap(), folder)
+    let database = TestDatabase::new(folder.path(), "catalog");
+    let telemetry = Telemetry::disabled("catalog");
+    let db = Db::open(database.location(), None, &MIGRATIONS, &telemetry).await.unwrap();
+    (db, (database, folder))
 }
 
 fn song(title: &str, artist: &str) -> Song {
@@ -14,45 +18,83 @@ fn song(title: &str, artist: &str) -> Song {
     Song { title, artist, album: String::new(), genre: String::new(), duration_ms: None }
 }
 
-/// The index of the words says the same as the table, or SQLite finds the difference.
+/// The index of the words says the same as the table, or SQLite finds the difference. PostgreSQL has them in the row.
 async fn check_words(db: &Db) {
-    const TEXT: &str =
-        "INSERT INTO musics_words (musics_words, rank) VALUES ('integrity-check', 1)";
+    const TEXT: Sql = Sql {
+        sqlite: "INSERT INTO musics_words (musics_words, rank) VALUES ('integrity-check', 1)",
+        postgres: "SELECT 1",
+    };
     db.write("INSERT musics_words", TEXT).execute().await.unwrap();
 }
 
 #[tokio::test]
 async fn every_page_is_found_by_a_seek_and_needs_no_sorting() {
-    let (db, _folder) = catalog().await;
+    let (db, (database, _folder)) = catalog().await;
     let filter = |words: Option<&str>, artist: Option<&str>, genre: Option<&str>, created_by| {
-        let [words, artist, genre] = [words, artist, genre].map(|it| it.map(str::to_owned));
+        let words = words.map(|word| matching(&[word.to_owned()].into()));
+        let [artist, genre] = [artist, genre].map(|it| it.map(str::to_owned));
         Filter { words, artist, genre, created_by }
     };
     for (filter, expected) in [
         // "M": by the words; ">": behind an id; the order is that of the ids.
         (
-            filter(Some("\"a\"*"), Some("a"), Some("g"), Some(1)),
-            "SCAN musics_words VIRTUAL TABLE INDEX 64:M1>",
+            filter(Some("a"), Some("a"), Some("g"), Some(1)),
+            Sql {
+                sqlite: "SCAN musics_words VIRTUAL TABLE INDEX 64:M1>",
+                postgres: "Index Cond: (lexemes @@ ",
+            },
         ),
         (
             filter(None, Some("a"), Some("g"), Some(1)),
-            "USING INDEX musics_by_artist (artist_folded=? AND id>?)",
+            Sql {
+                sqlite: "USING INDEX musics_by_artist (artist_folded=? AND id>?)",
+                postgres: "Index Cond: ((artist_folded = 'a'::text) AND (id > ",
+            },
         ),
         (
             filter(None, None, Some("g"), Some(1)),
-            "USING INDEX musics_by_created_by (created_by=? AND id>?)",
+            Sql {
+                sqlite: "USING INDEX musics_by_created_by (created_by=? AND id>?)",
+                postgres: "Index Cond: ((created_by = '1'::bigint) AND (id > ",
+            },
         ),
         (
             filter(None, None, Some("g"), None),
-            "USING INDEX musics_by_genre (genre_folded=? AND id>?)",
+            Sql {
+                sqlite: "USING INDEX musics_by_genre (genre_folded=? AND id>?)",
+                postgres: "Index Cond: ((genre_folded = 'g'::text) AND (id > ",
+            },
         ),
-        (filter(None, None, None, None), "USING INTEGER PRIMARY KEY (rowid>?)"),
+        (
+            filter(None, None, None, None),
+            Sql { sqlite: "USING INTEGER PRIMARY KEY (rowid>?)", postgres: "Index Cond: (id > " },
+        ),
     ] {
-        let query = filter.bind(db.query("EXPLAIN musics", filter.way().plan)).bind(0).bind(1);
-        let plan = query.fetch_all::<(i64, i64, i64, String)>().await.unwrap();
-        let plan: Vec<String> = plan.into_iter().map(|it| it.3).collect();
-        assert!(plan[0].contains(expected), "{plan:?}");
-        assert!(!plan.iter().any(|it| it.contains("TEMP B-TREE")), "{plan:?}");
+        let mut tx = db.begin().await.unwrap();
+        if database.dialect() == Dialect::Sqlite {
+            let query = filter.bind(tx.query("EXPLAIN musics", filter.way().plan)).bind(0).bind(1);
+            let plan = query.fetch_all::<(i64, i64, i64, String)>().await.unwrap();
+            let plan: Vec<String> = plan.into_iter().map(|it| it.3).collect();
+            assert!(plan[0].contains(expected.sqlite), "{plan:?}");
+            assert!(!plan.iter().any(|it| it.contains("TEMP B-TREE")), "{plan:?}");
+            continue;
+        }
+        // Which index meets the fewest songs, PostgreSQL finds out by itself: asked is whether it can use each of them.
+        let words = filter.words.is_some();
+        let filter =
+            if words { Filter { words: filter.words, ..Filter::default() } } else { filter };
+        tx.query("SET", "SET LOCAL enable_seqscan = off").execute().await.unwrap();
+        let other = match words {
+            true => "SET LOCAL enable_indexscan = off",
+            false => "SET LOCAL enable_bitmapscan = off",
+        };
+        tx.query("SET", other).execute().await.unwrap();
+        let query = filter.bind(tx.query("EXPLAIN musics", filter.way().plan)).bind(0).bind(1);
+        let plan = query.fetch_all::<(String,)>().await.unwrap();
+        let plan: Vec<String> = plan.into_iter().map(|it| it.0).collect();
+        assert!(plan.iter().any(|it| it.contains(expected.postgres)), "{plan:?}");
+        // By the words it finds all, and sorts them: there is no index of words by id.
+        assert!(words || !plan.iter().any(|it| it.contains("Sort")), "{plan:?}");
     }
 }
 
@@ -96,4 +138,71 @@ async fn missing_songs_are_added_in_their_order_and_counted() {
     );
     assert!(all.iter().all(|it| it.created_by.is_none() && it.duration_ms.is_none()));
     check_words(&db).await;
+}
+
+#[tokio::test]
+async fn two_imports_at_the_same_time_add_each_song_once() {
+    let (db, _database) = catalog().await;
+    let songs: Vec<_> = (0..200).map(|number| song(&format!("Song {number}"), "A")).collect();
+    let rows: Vec<_> = songs.iter().map(|song| row(song.clone(), song.derive())).collect();
+    let rows = serde_json::to_string(&rows).unwrap();
+    let import = async || {
+        let mut tx = db.begin().await.unwrap();
+        let added = insert_missing(&mut tx, rows.clone(), None).await.unwrap();
+        tx.commit().await.unwrap();
+        added
+    };
+    let (one, other, third) = tokio::join!(import(), import(), import());
+    assert_eq!(one + other + third, 200);
+}
+
+#[tokio::test]
+async fn two_changes_at_the_same_time_follow_each_other() {
+    let (db, _database) = catalog().await;
+    let id = insert(&db, &song("", "A"), 7).await.unwrap();
+    let add = async |letter: &str| {
+        let mut tx = db.begin().await.unwrap();
+        let Music { title, .. } = find_in(&mut tx, id).await.unwrap().unwrap();
+        update(&mut tx, id, &song(&(title + letter), "A")).await.unwrap();
+        tx.commit().await.unwrap();
+    };
+    tokio::join!(add("x"), add("x"), add("x"));
+    assert_eq!(find(&db, id).await.unwrap().unwrap().title, "xxx");
+}
+
+#[tokio::test]
+async fn words_of_every_script_are_found_by_their_beginnings() {
+    let (db, _database) = catalog().await;
+    let titles = [
+        "Björk",
+        "夜に駆ける",
+        "Ночь",
+        "naïve ★",
+        "3 AM",
+        "rock'n'roll",
+        "O\\'Brien",
+        "Zebra zebras",
+    ];
+    for title in titles {
+        insert(&db, &song(title, "Somebody"), 1).await.unwrap();
+    }
+    for (search, expected) in [
+        ("bj", vec!["Björk"]),
+        ("駆", vec!["夜に駆ける"]),
+        ("ноч", vec!["Ночь"]),
+        ("★ naive", vec!["naïve ★"]),
+        ("3", vec!["3 AM"]),
+        ("n roll", vec!["rock'n'roll"]),
+        ("o'brien", vec!["O\\'Brien"]),
+        ("zeb", vec!["Zebra zebras"]),
+        ("ebra", vec![]),
+        ("som", titles.to_vec()),
+    ] {
+        let words = Some(matching(&crate::text::words([search])));
+        let filter = Filter { words, ..Filter::default() };
+        let found = page(&db, &filter, 0, 100).await.unwrap();
+        let found: Vec<_> = found.iter().map(|it| it.title.as_str()).collect();
+        assert_eq!(found, expected, "{search}");
+        assert_eq!(count(&db, &filter).await.unwrap() as usize, expected.len());
+    }
 }
