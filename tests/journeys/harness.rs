@@ -15,6 +15,12 @@ use reqwest::{Method, blocking::Client, header::HeaderMap};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use self::databases::Databases;
+
+// By its path, because `tests/real` has this file in another place of its modules.
+#[path = "databases.rs"]
+pub(crate) mod databases;
+
 /// Longer than anything here takes on a busy machine; reached only by a failure.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -56,7 +62,11 @@ pub(crate) fn in_both_shapes(journey: impl Fn(&App)) {
 pub(crate) struct App {
     pub(crate) processes: Vec<Process>,
     pub(crate) data: TempDir,
+    /// What every process got.
+    settings: Vec<(String, String)>,
     client: Client,
+    /// Last, so that they are removed after the processes.
+    _databases: Option<Databases>,
 }
 
 impl App {
@@ -66,18 +76,31 @@ impl App {
 
     /// With more settings, which every process gets.
     pub(crate) fn start_with(shape: Shape, settings: &[(&str, &str)]) -> App {
+        App::start_over(databases::server().map(Databases::on), shape, settings)
+    }
+
+    /// Over files in any case: for what is about files.
+    pub(crate) fn start_sqlite(shape: Shape) -> App {
+        App::start_over(None, shape, &[])
+    }
+
+    fn start_over(
+        mut databases: Option<Databases>,
+        shape: Shape,
+        settings: &[(&str, &str)],
+    ) -> App {
         let data = tempfile::tempdir().unwrap();
+        let mut settings: Vec<(String, String)> =
+            settings.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        settings.extend(databases.iter_mut().flat_map(|it| it.settings(data.path())));
         let mut processes = Vec::new();
         match shape {
-            Shape::One => processes.push(Process::start(&[], data.path(), settings)),
+            Shape::One => processes.push(Process::start(&[], data.path(), &pairs(&settings))),
             Shape::Four => {
-                let mut settings: Vec<(String, String)> =
-                    settings.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
                 settings.push(("CATALOG_SEED".into(), "true".into()));
                 for (service, _) in LISTEN {
-                    let pairs: Vec<_> =
-                        settings.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
-                    let process = Process::start(&["serve", service], data.path(), &pairs);
+                    let process =
+                        Process::start(&["serve", service], data.path(), &pairs(&settings));
                     let mut learn = |variable: &str, role: &str| {
                         let url = format!("http://{}", process.address(service, role));
                         settings.push((variable.to_owned(), url));
@@ -97,12 +120,22 @@ impl App {
         }
         let client =
             Client::builder().timeout(PATIENCE).user_agent("journeys").no_proxy().build().unwrap();
-        let app = App { processes, data, client };
+        let app = App { processes, data, settings, client, _databases: databases };
+        app.is_ready();
+        app
+    }
+
+    /// Starts it again in one process, after [`App::stop`], with the same data.
+    pub(crate) fn start_again(&mut self) {
+        self.processes = vec![Process::start(&[], self.data.path(), &pairs(&self.settings))];
+        self.is_ready();
+    }
+
+    fn is_ready(&self) {
         for (service, _) in LISTEN {
-            let ready = || app.internal(service, "/health/ready").status == 200;
+            let ready = || self.internal(service, "/health/ready").status == 200;
             eventually(&format!("{service} is ready"), || ready().then_some(()).ok_or("not yet"));
         }
-        app
     }
 
     /// The base address of a socket.
@@ -226,6 +259,10 @@ impl App {
             assert!(status.success(), "{status:?}\n{}", process.output());
         }
     }
+}
+
+fn pairs(settings: &[(String, String)]) -> Vec<(&str, &str)> {
+    settings.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
 }
 
 /// One process of the program.

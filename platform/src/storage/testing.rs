@@ -3,13 +3,15 @@
 use std::{
     path::Path,
     sync::atomic::{AtomicU32, Ordering},
+    thread,
 };
 
 use sqlx::{
-    AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, postgres::PgConnectOptions,
+    AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, SqliteConnection,
+    postgres::PgConnectOptions,
 };
 
-use super::{Dialect, Location};
+use super::{Dialect, Location, Sql, sqlite};
 use crate::config::Value as _;
 
 /// The variable: `postgres://postgres@host:port/postgres`, a superuser. Without it tests use files.
@@ -19,6 +21,7 @@ pub const VARIABLE: &str = "MUSICWALLET_TEST_POSTGRES";
 #[derive(Debug)]
 pub struct TestDatabase {
     setting: String,
+    /// The server, and the database's name there.
     on_server: Option<(String, String)>,
 }
 
@@ -29,16 +32,18 @@ impl TestDatabase {
     /// When the server cannot make one.
     pub fn new(folder: &Path, name: &str) -> TestDatabase {
         static MADE: AtomicU32 = AtomicU32::new(0);
-        let Ok(server) = std::env::var(VARIABLE) else {
-            let path = folder.join(format!("{name}.db"));
-            return TestDatabase { setting: path.display().to_string(), on_server: None };
-        };
+        let Ok(server) = std::env::var(VARIABLE) else { return TestDatabase::file(folder, name) };
         let number = MADE.fetch_add(1, Ordering::Relaxed);
         let name = format!("{name}_{}_{number}", std::process::id());
-        // As in production, the order of the server's own locale must not be seen.
-        on_server(&server, format!("CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8'"));
+        administer(&server, format!("CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8'"));
         let (base, _) = server.rsplit_once('/').unwrap_or((&server, ""));
         TestDatabase { setting: format!("{base}/{name}"), on_server: Some((server, name)) }
+    }
+
+    /// A file in `folder`, for what only files have.
+    pub fn file(folder: &Path, name: &str) -> TestDatabase {
+        let path = folder.join(format!("{name}.db"));
+        TestDatabase { setting: path.display().to_string(), on_server: None }
     }
 
     /// Which of the two it is.
@@ -59,40 +64,71 @@ impl TestDatabase {
         Location::parse(&self.setting).unwrap_or_else(|wrong| panic!("{VARIABLE} {wrong}"))
     }
 
-    /// Runs statements behind the program's back, as time or an accident would.
+    /// Changes it behind the program's back, as time or an accident would.
     ///
     /// # Panics
-    /// When they fail, or the database is a file.
-    pub fn run(&self, statements: &str) {
-        on_server(&self.setting, statements.to_owned());
+    /// When it cannot be done.
+    pub async fn run(&self, statement: impl Into<Sql>) {
+        self.numbers(statement.into()).await;
+    }
+
+    /// One number out of it.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub async fn number(&self, statement: impl Into<Sql>) -> i64 {
+        self.numbers(statement.into()).await.swap_remove(0)
+    }
+
+    async fn numbers(&self, statement: Sql) -> Vec<i64> {
+        let numbers = async {
+            let numbers;
+            match self.location() {
+                Location::File(path) => {
+                    let options = sqlite::options(&path);
+                    let mut connection = SqliteConnection::connect_with(&options).await?;
+                    let query = sqlx::query_scalar(statement.sqlite);
+                    numbers = query.fetch_all(&mut connection).await?;
+                    connection.close().await?;
+                }
+                Location::Server(_) => {
+                    let options = self.setting.parse::<PgConnectOptions>()?;
+                    let options = options.disable_statement_logging();
+                    let mut connection = PgConnection::connect_with(&options).await?;
+                    let query = sqlx::query_scalar(statement.postgres);
+                    numbers = query.fetch_all(&mut connection).await?;
+                    connection.close().await?;
+                }
+            }
+            Ok::<_, sqlx::Error>(numbers)
+        };
+        numbers.await.unwrap_or_else(|error| panic!("{statement:?}: {error}"))
     }
 }
 
 impl Drop for TestDatabase {
     fn drop(&mut self) {
         if let Some((server, name)) = &self.on_server {
-            on_server(server, format!("DROP DATABASE {name} WITH (FORCE)"));
+            administer(server, format!("DROP DATABASE {name} WITH (FORCE)"));
         }
     }
 }
 
-/// On a thread of its own, because a test may be in the middle of a runtime.
-fn on_server(server: &str, statements: String) {
+/// On a thread of its own, because a test may be in the middle of a runtime, and a drop cannot wait there.
+fn administer(server: &str, statement: String) {
     let server = server.to_owned();
     let work = move || -> anyhow::Result<()> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
-            let options = server.parse::<PgConnectOptions>()?.disable_statement_logging();
+            let options = server.parse::<PgConnectOptions>()?;
             let mut connection = PgConnection::connect_with(&options).await?;
-            sqlx::raw_sql(AssertSqlSafe(statements)).execute(&mut connection).await?;
+            sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut connection).await?;
             Ok(connection.close().await?)
         })
     };
-    let outcome = std::thread::spawn(work).join();
-    match outcome {
+    match thread::spawn(work).join() {
         Ok(Ok(())) => {}
-        Ok(Err(error)) if std::thread::panicking() => drop(error),
-        Ok(Err(error)) => panic!("{VARIABLE}: {error}"),
+        Ok(Err(error)) => assert!(thread::panicking(), "{VARIABLE}: {error}"),
         Err(panic) => std::panic::resume_unwind(panic),
     }
 }

@@ -1,12 +1,13 @@
-//! The catalog as it runs: its own router behind the platform's server, on a real socket, over a real file.
+//! The catalog as it runs: its own router behind the platform's server, on a real socket, over a real database.
 
-use std::{net::TcpListener, path::Path, time::Duration};
+use std::{net::TcpListener, time::Duration};
 
 use axum::{Json, Router, routing::get};
 use platform::{
     health::Health,
     identity::Signer,
     service::{self, Endpoint, Parts, ServerConfig},
+    storage::testing::TestDatabase,
 };
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::Value;
@@ -21,6 +22,25 @@ use tokio_util::sync::CancellationToken;
 /// Two who are signed in.
 pub(crate) const ANNA: i64 = 1;
 pub(crate) const BORIS: i64 = 2;
+
+/// A database of its own: a file in a folder, or one on the server that `MUSICWALLET_TEST_POSTGRES` names.
+pub(crate) struct Place {
+    pub(crate) database: TestDatabase,
+    _folder: TempDir,
+}
+
+impl Place {
+    pub(crate) fn new() -> Place {
+        let folder = TempDir::new().unwrap();
+        Place { database: TestDatabase::new(folder.path(), "catalog"), _folder: folder }
+    }
+
+    /// A file in any case: what is tested is its lock.
+    pub(crate) fn file() -> Place {
+        let folder = TempDir::new().unwrap();
+        Place { database: TestDatabase::file(folder.path(), "catalog"), _folder: folder }
+    }
+}
 
 pub(crate) struct App {
     pub(crate) address: String,
@@ -40,20 +60,19 @@ pub(crate) struct Answer {
 
 impl App {
     /// Over a new catalog.
-    pub(crate) async fn start() -> (App, TempDir) {
-        let folder = TempDir::new().unwrap();
-        (App::start_in(folder.path(), &[]).await, folder)
+    pub(crate) async fn start() -> (App, Place) {
+        let place = Place::new();
+        (App::start_in(&place, &[]).await, place)
     }
 
-    /// Over the catalog in `folder`.
-    pub(crate) async fn start_in(folder: &Path, settings: &[(&str, &str)]) -> App {
+    /// Over the catalog that is there.
+    pub(crate) async fn start_in(place: &Place, settings: &[(&str, &str)]) -> App {
         let (telemetry, spans) = capture(catalog::NAME);
         telemetry.install();
         let signer = Signer::generate().unwrap();
         let accounts = accounts(&signer).await;
-        let database = folder.join("catalog.db");
         let mut pairs = vec![
-            ("CATALOG_DATABASE", database.to_str().unwrap()),
+            ("CATALOG_DATABASE", place.database.setting()),
             ("CATALOG_ACCOUNTS_URL", accounts.as_str()),
         ];
         pairs.extend(settings);
