@@ -79,6 +79,11 @@ impl App {
         App::start_over(databases::server().map(Databases::on), shape, settings)
     }
 
+    /// Over databases on a server of the test's own.
+    pub(crate) fn start_on(databases: Databases, shape: Shape) -> App {
+        App::start_over(Some(databases), shape, &[])
+    }
+
     /// Over files in any case: for what is about files.
     pub(crate) fn start_sqlite(shape: Shape) -> App {
         App::start_over(None, shape, &[])
@@ -322,6 +327,13 @@ impl Process {
         let stdout = self.stdout.lock().unwrap().join("\n");
         let stderr = self.stderr.lock().unwrap().join("\n");
         (status.code(), stdout, stderr)
+    }
+
+    /// Whether its service says that it is ready.
+    pub(crate) fn is_ready(&self, service: &str) -> bool {
+        let Some(address) = self.find(service, "internal") else { return false };
+        let asked = reqwest::blocking::get(format!("http://{address}/health/ready"));
+        asked.is_ok_and(|reply| reply.status() == 200)
     }
 
     pub(crate) fn id(&self) -> u32 {

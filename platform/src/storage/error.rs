@@ -78,6 +78,13 @@ impl Error {
     }
 }
 
+/// Whether the connection is gone, and perhaps others with it: it broke, or the server has ended it.
+pub(super) fn is_loss(cause: &sqlx::Error) -> bool {
+    let ended = |state: &str| state.starts_with("57P") || state.starts_with("08");
+    matches!(cause, sqlx::Error::Io(_))
+        || cause.as_database_error().and_then(sqlstate).is_some_and(ended)
+}
+
 /// SQLite's primary result code: the lowest byte of the extended one that the driver reports.
 pub(super) fn primary_code(error: &dyn DatabaseError) -> Option<i32> {
     error.try_downcast_ref::<SqliteError>()?;

@@ -13,7 +13,7 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqlitePoolOptions},
 };
 
-use super::{Error, dialect::Dialect};
+use super::{Error, dialect::Dialect, error};
 
 /// How long a caller waits for a connection; architecture.md §8.
 pub(super) const ACQUIRE: Duration = Duration::from_secs(1);
@@ -33,6 +33,23 @@ pub(super) fn begin(dialect: Dialect) -> &'static str {
 pub(super) struct Pool {
     connections: Connections,
     meter: Arc<Meter>,
+    lost: Arc<Lost>,
+}
+
+/// When a connection was lost last: those that were idle then are lost with it, when a server goes.
+#[derive(Debug, Default)]
+struct Lost(Mutex<Option<Instant>>);
+
+impl Lost {
+    fn now(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    /// Whether a connection that has been idle for so long may be gone.
+    fn may_concern(&self, idle: Duration) -> bool {
+        let last = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        last.is_some_and(|last| idle >= last.elapsed())
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -59,7 +76,14 @@ pub(super) enum Transaction {
 #[derive(Debug)]
 pub(super) struct Loan<T> {
     pub(super) it: T,
-    _used: Used,
+    used: Used,
+}
+
+impl<T> Loan<T> {
+    /// Notes that the connection was lost.
+    pub(super) fn lost(&self) {
+        self.used.0.lost.now();
+    }
 }
 
 impl Pool {
@@ -74,32 +98,36 @@ impl Pool {
             .idle_timeout(None)
             .max_lifetime(None)
             .connect_lazy_with(options);
-        Pool::new(name, Connections::Sqlite(connections), max)
+        Pool::new(name, Connections::Sqlite(connections), max, Arc::default())
     }
 
     /// As [`Pool::sqlite`], for a server. Connections that have been idle for 10 minutes or are 30 minutes old are closed.
     pub(super) fn postgres(name: String, options: PgConnectOptions, max: u32) -> Pool {
+        let lost = Arc::new(Lost::default());
+        let last = lost.clone();
         let connections = PgPoolOptions::new()
             .max_connections(max)
             .acquire_timeout(ACQUIRE)
-            // One more round trip for each statement would be too much; one after a pause finds out whether the server is still there.
+            // One more round trip for each statement would be too much. One after a pause, or after a loss, finds out whether the server is
+            // still there.
             .test_before_acquire(false)
-            .before_acquire(|connection, meta| {
+            .before_acquire(move |connection, meta| {
+                let doubt = meta.idle_for > BELIEVED || last.may_concern(meta.idle_for);
                 Box::pin(async move {
-                    if meta.idle_for > BELIEVED {
+                    if doubt {
                         connection.ping().await?;
                     }
                     Ok(true)
                 })
             })
             .connect_lazy_with(options);
-        Pool::new(name, Connections::Postgres(connections), max)
+        Pool::new(name, Connections::Postgres(connections), max, lost)
     }
 
-    fn new(name: String, connections: Connections, max: u32) -> Pool {
+    fn new(name: String, connections: Connections, max: u32, lost: Arc<Lost>) -> Pool {
         let meter = Meter::new(name);
         meter.max.set(max);
-        Pool { connections, meter: Arc::new(meter) }
+        Pool { connections, meter: Arc::new(meter), lost }
     }
 
     /// A connection, after a wait of [`ACQUIRE`] at most.
@@ -134,10 +162,12 @@ impl Pool {
         let outcome = connecting.await;
         self.meter.wait.record(pending.begun.elapsed());
         drop(pending);
-        if let Err(sqlx::Error::PoolTimedOut) = outcome {
-            self.meter.timeouts.increment(1);
+        match &outcome {
+            Err(sqlx::Error::PoolTimedOut) => self.meter.timeouts.increment(1),
+            Err(cause) if error::is_loss(cause) => self.lost.now(), // of a BEGIN
+            _ => {}
         }
-        Ok(Loan { it: outcome?, _used: Used::begin(self) })
+        Ok(Loan { it: outcome?, used: Used::begin(self) })
     }
 
     /// Closes the connections, after those on loan came back.

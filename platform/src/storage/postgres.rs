@@ -113,9 +113,10 @@ pub(super) fn explain(
             "the PostgreSQL server of {server} cannot be reached ({cause}); start it, or set {setting} to where it is"
         );
     }
+    let said = cause.as_database_error().map(|it| it.message().to_owned()).unwrap_or_default();
     match cause.as_database_error().and_then(sqlstate) {
         Some("28P01" | "28000") => anyhow!(
-            "the PostgreSQL server does not let {user} into {server} ({cause}); set the password by {setting}_PASSWORD_FILE, or \
+            "the PostgreSQL server does not let {user} into {server} ({said}); set the password by {setting}_PASSWORD_FILE, or \
              {setting} to another user"
         ),
         Some("3D000") => anyhow!(
@@ -123,14 +124,14 @@ pub(super) fn explain(
              another database"
         ),
         Some("42501") => anyhow!(
-            "{user} may not do what the schema of {server} needs ({cause}); make it the database's owner, or set {setting} to \
+            "{user} may not do what the schema of {server} needs ({said}); make it the database's owner, or set {setting} to \
              another database or user"
         ),
         Some("55P03") => anyhow!(
             "the database {server} is being migrated or locked by another program; wait until that is done, and start again"
         ),
         Some(state) if state.starts_with("53") || state.starts_with("57P") => anyhow!(
-            "the PostgreSQL server of {server} takes no connection now ({cause}); start again when it does"
+            "the PostgreSQL server of {server} takes no connection now ({said}); start again when it does"
         ),
         _ => anyhow::Error::new(cause).context(format!("the database {server} cannot be opened")),
     }

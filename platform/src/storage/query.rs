@@ -9,6 +9,7 @@ use tracing::{Dispatch, instrument::WithSubscriber as _};
 use super::{
     Error, Value,
     dialect::{Dialect, Sql},
+    error,
     pool::{Connection, Loan, Pool, Transaction},
     value,
 };
@@ -80,18 +81,19 @@ impl Query<'_> {
         let span = self.span();
         let rows = async {
             let mut held = self.on.hold().await?;
-            Ok(match held.connection() {
+            let fetched = match held.connection() {
                 Raw::Sqlite(connection) => {
                     let values = value::sqlite(self.values).map_err(sqlx::Error::Encode)?;
                     let query = sqlx::query_as_with::<Sqlite, T, _>(self.text.sqlite, values);
-                    query.fetch_all(connection).await?
+                    query.fetch_all(connection).await
                 }
                 Raw::Postgres(connection) => {
                     let values = value::postgres(self.values).map_err(sqlx::Error::Encode)?;
                     let query = sqlx::query_as_with::<Postgres, T, _>(self.text.postgres, values);
-                    query.fetch_all(connection).await?
+                    query.fetch_all(connection).await
                 }
-            })
+            };
+            held.end(fetched)
         };
         run(span, rows).await
     }
@@ -120,18 +122,19 @@ impl Query<'_> {
         let span = self.span();
         let changed = async {
             let mut held = self.on.hold().await?;
-            Ok(match held.connection() {
+            let changed = match held.connection() {
                 Raw::Sqlite(connection) => {
                     let values = value::sqlite(self.values).map_err(sqlx::Error::Encode)?;
                     let query = sqlx::query_with(self.text.sqlite, values);
-                    query.execute(connection).await?.rows_affected()
+                    query.execute(connection).await.map(|done| done.rows_affected())
                 }
                 Raw::Postgres(connection) => {
                     let values = value::postgres(self.values).map_err(sqlx::Error::Encode)?;
                     let query = sqlx::query_with(self.text.postgres, values);
-                    query.execute(connection).await?.rows_affected()
+                    query.execute(connection).await.map(|done| done.rows_affected())
                 }
-            })
+            };
+            held.end(changed)
         };
         run(span, changed).await
     }
@@ -173,6 +176,16 @@ impl Held<'_> {
             Held::Transaction(Transaction::Sqlite(transaction)) => Raw::Sqlite(transaction),
             Held::Transaction(Transaction::Postgres(transaction)) => Raw::Postgres(transaction),
         }
+    }
+
+    /// What became of the statement; the pool learns of a connection that is gone.
+    fn end<T>(&self, outcome: sqlx::Result<T>) -> Result<T, Error> {
+        if let (Err(cause), Held::Connection(loan)) = (&outcome, self)
+            && error::is_loss(cause)
+        {
+            loan.lost();
+        }
+        Ok(outcome?)
     }
 }
 

@@ -5,4 +5,5 @@
 mod harness;
 mod jaeger;
 mod pages;
+mod postgres;
 mod songs;
