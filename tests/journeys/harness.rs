@@ -79,17 +79,13 @@ impl App {
         App::start_over(databases::server().map(Databases::on), shape, settings)
     }
 
-    /// Over databases on a server of the test's own.
-    pub(crate) fn start_on(databases: Databases, shape: Shape) -> App {
-        App::start_over(Some(databases), shape, &[])
-    }
-
     /// Over files in any case: for what is about files.
     pub(crate) fn start_sqlite(shape: Shape) -> App {
         App::start_over(None, shape, &[])
     }
 
-    fn start_over(
+    /// Over databases on a server, or over files.
+    pub(crate) fn start_over(
         mut databases: Option<Databases>,
         shape: Shape,
         settings: &[(&str, &str)],
@@ -329,13 +325,6 @@ impl Process {
         (status.code(), stdout, stderr)
     }
 
-    /// Whether its service says that it is ready.
-    pub(crate) fn is_ready(&self, service: &str) -> bool {
-        let Some(address) = self.find(service, "internal") else { return false };
-        let asked = reqwest::blocking::get(format!("http://{address}/health/ready"));
-        asked.is_ok_and(|reply| reply.status() == 200)
-    }
-
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
@@ -380,7 +369,7 @@ impl Process {
         self.find(service, role).unwrap_or_else(|| panic!("{service} {role}:\n{}", self.output()))
     }
 
-    fn find(&self, service: &str, role: &str) -> Option<String> {
+    pub(crate) fn find(&self, service: &str, role: &str) -> Option<String> {
         self.listening().remove(&(service.to_owned(), role.to_owned()))
     }
 

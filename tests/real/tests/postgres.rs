@@ -109,6 +109,12 @@ fn succeeds(command: &mut Command) {
     assert!(status.success(), "{command:?}: {status}");
 }
 
+fn is_ready(catalog: &Process) -> bool {
+    let Some(address) = catalog.find("catalog", "internal") else { return false };
+    let asked = reqwest::blocking::get(format!("http://{address}/health/ready"));
+    asked.is_ok_and(|reply| reply.status() == 200)
+}
+
 /// No answer may take longer: the gateway's calls have 2 s in all.
 const LONGEST: Duration = Duration::from_secs(4);
 
@@ -116,7 +122,7 @@ const LONGEST: Duration = Duration::from_secs(4);
 fn while_the_server_is_stopped_requests_are_503_and_afterwards_all_is_well_without_a_restart() {
     let mut server = Server::start();
     for shape in [Shape::One, Shape::Four] {
-        let app = App::start_on(Databases::on(server.url()), shape);
+        let app = App::start_over(Some(Databases::on(server.url())), shape, &[]);
         let ada = app.someone("ada");
         let song = app.post("/api/musics/", &ada, json!({"title": "Stay", "artist": "Moss"}));
         assert_eq!(song.status, 201, "{song:?}");
@@ -153,7 +159,7 @@ fn while_the_server_is_stopped_requests_are_503_and_afterwards_all_is_well_witho
 fn when_connections_are_ended_no_more_requests_fail_than_were_in_flight() {
     const CLIENTS: usize = 4;
     let server = Server::start();
-    let app = App::start_on(Databases::on(server.url()), Shape::One);
+    let app = App::start_over(Some(Databases::on(server.url())), Shape::One, &[]);
     let ada = app.someone("ada");
     let stop = AtomicBool::new(false);
     let ask = || {
@@ -265,7 +271,7 @@ fn two_programs_that_start_at_once_on_a_new_database_both_serve_and_plant_once()
     let url = settings[0].1.rsplit_once('/').unwrap();
     let superuser = format!("{}/{}", server.url().rsplit_once('/').unwrap().0, url.1);
     eventually("all of them serve", || {
-        let ready = programs.iter().filter(|it| it.is_ready("catalog")).count();
+        let ready = programs.iter().filter(|it| is_ready(it)).count();
         if ready == 3 { Ok(()) } else { Err(format!("{ready} are ready")) }
     });
     assert_eq!(sql(&superuser, &["SELECT count(*) FROM musics"]), "40");
