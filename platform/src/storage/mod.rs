@@ -213,17 +213,11 @@ impl Tx {
     /// Makes all of it durable, or none. A caller who is cancelled here does not know which.
     ///
     /// # Errors
-    /// See [`Error`]; then nothing of it has happened, unless the connection to a server was lost while it answered.
+    /// See [`Error`]; then nothing of it has happened, unless the connection to a server was lost while it answered. After a statement that
+    /// failed it is an error in any case: PostgreSQL keeps nothing of such a transaction, so neither does SQLite.
     pub async fn commit(self) -> Result<(), Error> {
         let span = self.db.inner.span("COMMIT", "COMMIT");
         let Loan { it: transaction, .. } = self.transaction;
-        run(span, async {
-            match transaction {
-                Transaction::Sqlite(transaction) => transaction.commit().await?,
-                Transaction::Postgres(transaction) => transaction.commit().await?,
-            }
-            Ok(())
-        })
-        .await
+        run(span, async { Ok(transaction.commit().await?) }).await
     }
 }

@@ -7,11 +7,13 @@ use std::{
 
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use sqlx::{
-    Connection as _, PgPool, Postgres, Sqlite, SqlitePool,
+    Connection as _, PgConnection, PgPool, Postgres, Sqlite, SqlitePool,
     pool::PoolConnection,
     postgres::{PgConnectOptions, PgPoolOptions},
     sqlite::{SqliteConnectOptions, SqlitePoolOptions},
 };
+
+use tokio::time::timeout;
 
 use super::{Error, dialect::Dialect, error};
 
@@ -19,6 +21,10 @@ use super::{Error, dialect::Dialect, error};
 pub(super) const ACQUIRE: Duration = Duration::from_secs(1);
 /// How long a connection to a server may have been idle and still is believed to be there.
 const BELIEVED: Duration = Duration::from_secs(1);
+
+/// How long a connection to a server may take to be ready for the next statement: longer than the server lets a statement take whose
+/// caller has gone.
+const RETURN: Duration = Duration::from_secs(6);
 
 /// How a transaction begins. With SQLite: as the writer, or not at all.
 pub(super) fn begin(dialect: Dialect) -> &'static str {
@@ -62,14 +68,80 @@ enum Connections {
 #[derive(Debug)]
 pub(super) enum Connection {
     Sqlite(PoolConnection<Sqlite>),
-    Postgres(PoolConnection<Postgres>),
+    Postgres(Lease),
 }
 
 /// A transaction on a connection of a pool.
 #[derive(Debug)]
-pub(super) enum Transaction {
+pub(super) struct Transaction {
+    pub(super) on: OnConnection,
+    /// A statement of it has failed. PostgreSQL keeps nothing then.
+    pub(super) failed: bool,
+}
+
+#[derive(Debug)]
+pub(super) enum OnConnection {
     Sqlite(sqlx::Transaction<'static, Sqlite>),
-    Postgres(sqlx::Transaction<'static, Postgres>),
+    Postgres(Lease),
+}
+
+impl Transaction {
+    /// Makes it durable, or tells that it is not.
+    pub(super) async fn commit(self) -> sqlx::Result<()> {
+        if self.failed {
+            let why = "a statement of the transaction has failed, so it is rolled back";
+            return Err(sqlx::Error::Protocol(why.to_owned()));
+        }
+        match self.on {
+            OnConnection::Sqlite(transaction) => transaction.commit().await,
+            OnConnection::Postgres(mut lease) => {
+                sqlx::raw_sql("COMMIT").execute(lease.connection()?).await?;
+                lease.in_transaction = false;
+                Ok(())
+            }
+        }
+    }
+}
+
+/// A connection to a server. It goes back within [`RETURN`], or is given up: the driver itself would wait for an answer as long as the
+/// network lets it, and the pool would have one connection less meanwhile.
+#[derive(Debug)]
+pub(super) struct Lease {
+    connection: Option<PoolConnection<Postgres>>,
+    in_transaction: bool,
+}
+
+impl Lease {
+    fn new(connection: PoolConnection<Postgres>) -> Lease {
+        Lease { connection: Some(connection), in_transaction: false }
+    }
+
+    /// It is there until the drop.
+    pub(super) fn connection(&mut self) -> sqlx::Result<&mut PgConnection> {
+        self.connection.as_deref_mut().ok_or(sqlx::Error::PoolClosed)
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let Some(mut connection) = self.connection.take() else { return };
+        let in_transaction = self.in_transaction;
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            drop(connection.detach()); // the process ends
+            return;
+        };
+        runtime.spawn(async move {
+            if in_transaction {
+                let rolling_back = sqlx::raw_sql("ROLLBACK").execute(&mut *connection);
+                if !matches!(timeout(RETURN, rolling_back).await, Ok(Ok(_))) {
+                    drop(connection.detach());
+                    return;
+                }
+            }
+            // Whoever is late here is dropped, and makes room for a new connection.
+            let _ = timeout(RETURN, connection.return_to_pool()).await;
+        });
+    }
 }
 
 /// A connection, or a transaction on one, that counts as used; dropping it gives it back.
@@ -135,7 +207,9 @@ impl Pool {
         self.lend(async {
             Ok(match &self.connections {
                 Connections::Sqlite(pool) => Connection::Sqlite(pool.acquire().await?),
-                Connections::Postgres(pool) => Connection::Postgres(pool.acquire().await?),
+                Connections::Postgres(pool) => {
+                    Connection::Postgres(Lease::new(pool.acquire().await?))
+                }
             })
         })
         .await
@@ -144,12 +218,19 @@ impl Pool {
     /// A connection with a transaction that may write.
     pub(super) async fn begin(&self) -> Result<Loan<Transaction>, Error> {
         self.lend(async {
-            Ok(match &self.connections {
+            let on = match &self.connections {
                 Connections::Sqlite(pool) => {
-                    Transaction::Sqlite(pool.begin_with(begin(Dialect::Sqlite)).await?)
+                    OnConnection::Sqlite(pool.begin_with(begin(Dialect::Sqlite)).await?)
                 }
-                Connections::Postgres(pool) => Transaction::Postgres(pool.begin().await?),
-            })
+                Connections::Postgres(pool) => {
+                    let mut lease = Lease::new(pool.acquire().await?);
+                    // Before it is true, because it may become true without our learning of it.
+                    lease.in_transaction = true;
+                    sqlx::raw_sql(begin(Dialect::Postgres)).execute(lease.connection()?).await?;
+                    OnConnection::Postgres(lease)
+                }
+            };
+            Ok(Transaction { on, failed: false })
         })
         .await
     }

@@ -10,7 +10,7 @@ use super::{
     Error, Value,
     dialect::{Dialect, Sql},
     error,
-    pool::{Connection, Loan, Pool, Transaction},
+    pool::{Connection, Loan, OnConnection, Pool, Transaction},
     value,
 };
 
@@ -81,7 +81,7 @@ impl Query<'_> {
         let span = self.span();
         let rows = async {
             let mut held = self.on.hold().await?;
-            let fetched = match held.connection() {
+            let fetched = match held.connection()? {
                 Raw::Sqlite(connection) => {
                     let values = value::sqlite(self.values).map_err(sqlx::Error::Encode)?;
                     let query = sqlx::query_as_with::<Sqlite, T, _>(self.text.sqlite, values);
@@ -122,7 +122,7 @@ impl Query<'_> {
         let span = self.span();
         let changed = async {
             let mut held = self.on.hold().await?;
-            let changed = match held.connection() {
+            let changed = match held.connection()? {
                 Raw::Sqlite(connection) => {
                     let values = value::sqlite(self.values).map_err(sqlx::Error::Encode)?;
                     let query = sqlx::query_with(self.text.sqlite, values);
@@ -167,23 +167,25 @@ enum Raw<'a> {
 }
 
 impl Held<'_> {
-    fn connection(&mut self) -> Raw<'_> {
-        match self {
+    fn connection(&mut self) -> sqlx::Result<Raw<'_>> {
+        Ok(match self {
             Held::Connection(loan) => match &mut loan.it {
                 Connection::Sqlite(connection) => Raw::Sqlite(connection),
-                Connection::Postgres(connection) => Raw::Postgres(connection),
+                Connection::Postgres(lease) => Raw::Postgres(lease.connection()?),
             },
-            Held::Transaction(Transaction::Sqlite(transaction)) => Raw::Sqlite(transaction),
-            Held::Transaction(Transaction::Postgres(transaction)) => Raw::Postgres(transaction),
-        }
+            Held::Transaction(transaction) => match &mut transaction.on {
+                OnConnection::Sqlite(transaction) => Raw::Sqlite(transaction),
+                OnConnection::Postgres(lease) => Raw::Postgres(lease.connection()?),
+            },
+        })
     }
 
     /// What became of the statement; the pool learns of a connection that is gone.
-    fn end<T>(&self, outcome: sqlx::Result<T>) -> Result<T, Error> {
-        if let (Err(cause), Held::Connection(loan)) = (&outcome, self)
-            && error::is_loss(cause)
-        {
-            loan.lost();
+    fn end<T>(&mut self, outcome: sqlx::Result<T>) -> Result<T, Error> {
+        match (&outcome, self) {
+            (Err(cause), Held::Connection(loan)) if error::is_loss(cause) => loan.lost(),
+            (Err(_), Held::Transaction(transaction)) => transaction.failed = true,
+            _ => {}
         }
         Ok(outcome?)
     }

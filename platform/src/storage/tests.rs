@@ -147,6 +147,19 @@ async fn a_transaction_that_is_dropped_or_cancelled_has_not_happened() {
 }
 
 #[tokio::test]
+async fn nothing_of_a_transaction_is_kept_in_which_a_statement_failed() {
+    let place = place();
+    let db = place.open().await;
+    let mut tx = db.begin().await.unwrap();
+    tx.query("INSERT songs", INSERT).bind("Tea").execute().await.unwrap();
+    let again = tx.query("INSERT songs", INSERT).bind("Tea").execute().await;
+    assert!(matches!(again, Err(Error::Unique(_))), "{again:?}");
+    assert!(tx.commit().await.is_err());
+    assert_eq!(count(&db).await, 0);
+    db.write("INSERT songs", INSERT).bind("Tea").execute().await.unwrap();
+}
+
+#[tokio::test]
 async fn values_of_every_kind_come_back_as_they_went_in() {
     let place = place();
     let db = place.open().await;

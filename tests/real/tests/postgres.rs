@@ -2,10 +2,14 @@
 
 use std::{
     fs,
-    net::TcpListener,
+    io::{Read, Write},
+    net::{TcpListener, TcpStream},
     path::PathBuf,
     process::{Child, Command, Stdio},
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -153,6 +157,83 @@ fn while_the_server_is_stopped_requests_are_503_and_afterwards_all_is_well_witho
         let again = app.post("/api/musics/", &ada, json!({"title": "Back", "artist": "Moss"}));
         assert_eq!(again.status, 201, "{again:?}");
     }
+}
+
+/// A network between program and server. What is on its way when it is cut never arrives, and nobody learns of it.
+struct Network {
+    port: u16,
+    cuts: Arc<AtomicUsize>,
+    whole: Arc<AtomicBool>,
+}
+
+impl Network {
+    fn before(server: u16) -> Network {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let network = Network { port, cuts: Arc::default(), whole: Arc::new(true.into()) };
+        let (cuts, whole) = (network.cuts.clone(), network.whole.clone());
+        thread::spawn(move || {
+            for client in listener.incoming().map_while(Result::ok) {
+                let made = cuts.load(Ordering::SeqCst);
+                let server = TcpStream::connect(("127.0.0.1", server)).unwrap();
+                for (mut from, mut to) in
+                    [(client.try_clone().unwrap(), server.try_clone().unwrap()), (server, client)]
+                {
+                    let (cuts, whole) = (cuts.clone(), whole.clone());
+                    thread::spawn(move || {
+                        let mut bytes = [0; 1 << 14];
+                        while let Ok(read @ 1..) = from.read(&mut bytes) {
+                            // Swallowed: by a cut since the connection was made, or while there is none.
+                            let lost = cuts.load(Ordering::SeqCst) != made
+                                || !whole.load(Ordering::SeqCst);
+                            if !lost && to.write_all(&bytes[..read]).is_err() {
+                                break;
+                            }
+                        }
+                    });
+                }
+            }
+        });
+        network
+    }
+
+    fn cut(&self) {
+        self.whole.store(false, Ordering::SeqCst);
+        self.cuts.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn mend(&self) {
+        self.whole.store(true, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn after_a_cut_of_which_nobody_learns_connections_are_given_up_and_made_anew() {
+    let server = Server::start();
+    let network = Network::before(server.port);
+    let mut databases = Databases::on(server.url());
+    let folder = tempfile::tempdir().unwrap();
+    let settings = databases.create("CATALOG", folder.path());
+    let (direct, detour) = (format!(":{}/", server.port), format!(":{}/", network.port));
+    let settings = settings.map(|(name, value)| (name, value.replace(&direct, &detour)));
+    let settings = settings.each_ref().map(|(name, value)| (name.as_str(), value.as_str()));
+    let app = App::start_over(None, Shape::One, &settings);
+    let ada = app.someone("ada");
+    let add = || {
+        let begun = Instant::now();
+        let reply = app.post("/api/musics/", &ada, json!({"title": "Moor", "artist": "Fen"}));
+        (reply.status, begun.elapsed())
+    };
+    assert_eq!(add().0, 201);
+    network.cut();
+    for _ in 0..12 {
+        let (status, time) = add();
+        assert!(status == 503 && time < LONGEST, "{status} after {time:?}");
+    }
+    network.mend();
+    let mended = Instant::now();
+    eventually("songs are added again", || if add().0 == 201 { Ok(()) } else { Err("not yet") });
+    assert!(mended.elapsed() < Duration::from_secs(15), "{:?}", mended.elapsed());
 }
 
 #[test]
