@@ -147,6 +147,28 @@ async fn a_transaction_that_is_dropped_or_cancelled_has_not_happened() {
 }
 
 #[tokio::test]
+async fn a_statement_that_the_server_ends_may_be_tried_again() {
+    let place = place();
+    if place.database.dialect() == Dialect::Sqlite {
+        return; // it ends none
+    }
+    let db = place.open().await;
+    let mut tx = db.begin().await.unwrap();
+    let (limits,): (String,) = tx
+        .query(
+            "SELECT",
+            "SELECT current_setting('statement_timeout') || ' ' || current_setting('lock_timeout')",
+        )
+        .fetch_one()
+        .await
+        .unwrap();
+    assert_eq!(limits, "5s 2s");
+    tx.query("SET", "SET LOCAL statement_timeout = '20ms'").execute().await.unwrap();
+    let ended = tx.query("SELECT", "SELECT pg_sleep(10)").execute().await.unwrap_err();
+    assert!(matches!(ended, Error::Unavailable(_)) && ended.kind() == "57014", "{ended:?}");
+}
+
+#[tokio::test]
 async fn nothing_of_a_transaction_is_kept_in_which_a_statement_failed() {
     let place = place();
     let db = place.open().await;
