@@ -15,6 +15,12 @@ use reqwest::{Method, blocking::Client, header::HeaderMap};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use self::databases::Databases;
+
+// By its path, because `tests/real` has this file in another place of its modules.
+#[path = "databases.rs"]
+pub(crate) mod databases;
+
 /// Longer than anything here takes on a busy machine; reached only by a failure.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -60,6 +66,8 @@ pub(crate) struct App {
     /// What every process got.
     settings: Vec<(String, String)>,
     client: Client,
+    /// Last, so that they are removed after the processes.
+    _databases: Option<Databases>,
 }
 
 impl App {
@@ -69,9 +77,24 @@ impl App {
 
     /// With more settings, which every process gets.
     pub(crate) fn start_with(shape: Shape, settings: &[(&str, &str)]) -> App {
+        App::start_over(databases::server().map(Databases::on), shape, settings)
+    }
+
+    /// Over files in any case: for what is about files.
+    pub(crate) fn start_sqlite(shape: Shape) -> App {
+        App::start_over(None, shape, &[])
+    }
+
+    /// Over databases on a server, or over files.
+    pub(crate) fn start_over(
+        mut databases: Option<Databases>,
+        shape: Shape,
+        settings: &[(&str, &str)],
+    ) -> App {
         let data = tempfile::tempdir().unwrap();
         let mut settings: Vec<(String, String)> =
             settings.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        settings.extend(databases.iter_mut().flat_map(|it| it.settings(data.path())));
         let mut processes = Vec::new();
         match shape {
             Shape::One => processes.push(Process::start(&[], data.path(), &pairs(&settings))),
@@ -104,11 +127,21 @@ impl App {
         }
         let client =
             Client::builder().timeout(PATIENCE).user_agent("journeys").no_proxy().build().unwrap();
-        let app = App { processes, data, settings, client };
-        for (service, _) in LISTEN {
-            app.is_ready(service);
-        }
+        let app = App { processes, data, settings, client, _databases: databases };
+        app.all_are_ready();
         app
+    }
+
+    /// Starts it again in one process, after [`App::stop`], with the same data.
+    pub(crate) fn start_again(&mut self) {
+        self.processes = vec![Process::start(&[], self.data.path(), &pairs(&self.settings))];
+        self.all_are_ready();
+    }
+
+    fn all_are_ready(&self) {
+        for (service, _) in LISTEN {
+            self.is_ready(service);
+        }
     }
 
     fn is_ready(&self, service: &str) {
@@ -397,7 +430,7 @@ impl Process {
         self.find(service, role).unwrap_or_else(|| panic!("{service} {role}:\n{}", self.output()))
     }
 
-    fn find(&self, service: &str, role: &str) -> Option<String> {
+    pub(crate) fn find(&self, service: &str, role: &str) -> Option<String> {
         self.listening().remove(&(service.to_owned(), role.to_owned()))
     }
 

@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::harness::{App, PASSWORD, Process, Reply, Shape, eventually, in_both_shapes};
+use crate::harness::{
+    App, PASSWORD, Process, Reply, Shape, databases::system, eventually, in_both_shapes,
+};
 
 #[test]
 fn a_request_is_one_trace_through_three_services_with_its_lines_and_its_exemplar() {
@@ -39,7 +41,7 @@ fn a_request_is_one_trace_through_three_services_with_its_lines_and_its_exemplar
         assert_eq!(root.parent, None);
         assert_eq!(root.tags["http.response.status_code"], json!(200));
         assert_eq!(root.tags["span.kind"], json!("server"));
-        assert_eq!(trace.span("catalog: SELECT musics").tags["db.system.name"], json!("sqlite"));
+        assert_eq!(trace.span("catalog: SELECT musics").tags["db.system.name"], json!(system()));
 
         each_service_wrote_a_line_about_it(app, &id);
         let page = app.console(&format!("/traces/{id}"));

@@ -154,7 +154,7 @@ fn a_key_that_others_can_read_is_refused() {
 
 #[test]
 fn a_second_copy_on_the_same_data_is_refused_and_the_first_lives_on() {
-    let app = App::start(Shape::One);
+    let app = App::start_sqlite(Shape::One);
     let directory = app.data.path();
     refuses(&[], directory, &[], 3, &["accounts.db"]);
     refuses(&["serve", "catalog"], directory, &[], 3, &["catalog.db"]);
@@ -168,7 +168,7 @@ fn what_was_stored_is_there_after_a_restart() {
     let ada = app.someone("ada");
     let song = app.post("/api/musics/", &ada, json!({"title": "Stay", "artist": "Moss"}));
     app.stop();
-    app.processes = vec![Process::start(&[], app.data.path(), &[])];
+    app.start_again();
     let read = app.get(song.header("location"), &ada);
     assert_eq!((read.status, &read.json), (200, &song.json));
 }

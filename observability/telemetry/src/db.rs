@@ -60,6 +60,11 @@ impl Telemetry {
 }
 
 impl DbSpan {
+    /// Notes the database's own code of a failure: `db.response.status_code`.
+    pub fn response_status_code(&mut self, code: &str) {
+        self.span.set_attribute(KeyValue::new("db.response.status_code", code.to_owned()));
+    }
+
     /// Ends it; `error` is the value of `error.type`: the database's code, or a word such as `timeout`.
     pub fn end(mut self, error: Option<&str>) {
         self.finish(error);

@@ -1,23 +1,15 @@
-//! What happens before the first statement: folder, lock, file, schema. Every failure is one sentence with a remedy.
+//! The schema, brought to this program's version: the same steps for every database. Every failure is one sentence with a remedy.
 
-use std::{
-    fs::{self, File, TryLockError},
-    io,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::path::Path;
 
 use anyhow::anyhow;
 use sqlx::{
-    ConnectOptions as _, Connection as _, SqlSafeStr as _, SqliteConnection,
-    migrate::{Migrate as _, MigrateError, MigrationType, Migrator},
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
+    SqlSafeStr as _,
+    migrate::{Migrate, MigrateError, MigrationType, Migrator},
 };
 
-use super::error::{Error, primary_code};
+use super::{Dialect, Location, postgres, sqlite};
 
-/// How long a statement waits for another program that holds the file, such as a backup.
-const BUSY: Duration = Duration::from_secs(5);
 /// The driver's table of applied migrations.
 const TABLE: &str = "_sqlx_migrations";
 
@@ -39,128 +31,75 @@ pub struct Migration {
     pub name: &'static str,
     /// Its text in SQLite's dialect, by `include_str!`.
     pub sqlite: &'static str,
+    /// Its text in PostgreSQL's.
+    pub postgres: &'static str,
+}
+
+impl Migrations {
+    /// The service whose they are, out of the setting's name: `catalog`.
+    pub(super) fn service(&self) -> String {
+        self.setting.trim_end_matches("_DATABASE").to_ascii_lowercase()
+    }
 }
 
 /// What [`migrate`] did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Migrated {
-    /// The database.
-    pub path: PathBuf,
+    /// The database: a path, or an address without a password.
+    pub database: String,
     /// The version of its schema now.
     pub version: i64,
     /// Versions and names of the migrations that were missing and have been applied.
     pub applied: Vec<(i64, &'static str)>,
 }
 
-/// Brings the database at `path` to the newest version, creating it where it is missing. [`Db::open`](super::Db::open) does it by itself;
+/// Brings the database to the newest version; a file is created where it is missing. [`Db::open`](super::Db::open) does it by itself;
 /// this is for who wants it done before a start, and to be told.
 ///
 /// # Errors
 /// As [`Db::open`](super::Db::open).
-pub async fn migrate(path: &Path, migrations: &Migrations) -> anyhow::Result<Migrated> {
-    prepare(path, migrations).await.map(|(_lock, migrated)| migrated)
-}
-
-/// Locks and migrates. The database is this program's as long as the file is held.
-pub(super) async fn prepare(
-    path: &Path,
+pub async fn migrate(
+    location: impl Into<Location>,
+    password_file: Option<&Path>,
     migrations: &Migrations,
-) -> anyhow::Result<(File, Migrated)> {
-    let lock = lock(path, migrations)?;
-    let options = options(path);
-    let mut connection = SqliteConnection::connect_with(&options)
-        .await
-        .map_err(|cause| explain(path, migrations, cause.into()))?;
-    let migrated = run(path, migrations, &mut connection).await;
-    // Closed also after a failure, so that no worker of the driver has the file open any more.
-    let closed = connection.close().await;
-    let migrated = migrated?;
-    closed.map_err(|cause| explain(path, migrations, cause.into()))?;
-    Ok((lock, migrated))
-}
-
-/// How every connection of ours is set up; readers add that they only read.
-pub(super) fn options(path: &Path) -> SqliteConnectOptions {
-    SqliteConnectOptions::new()
-        .filename(path)
-        .create_if_missing(true)
-        .journal_mode(SqliteJournalMode::Wal)
-        .synchronous(SqliteSynchronous::Full)
-        .busy_timeout(BUSY)
-        .foreign_keys(true)
-        // The spans have the statements. The driver would log them on threads that have no subscriber.
-        .disable_statement_logging()
-}
-
-/// Creates the folder and takes the lock file.
-fn lock(path: &Path, migrations: &Migrations) -> anyhow::Result<File> {
-    let setting = migrations.setting;
-    let folder = match path.parent() {
-        Some(parent) if parent != Path::new("") => parent,
-        _ => Path::new("."),
-    };
-    let remedy = format!(
-        "give the user that runs MusicWallet access to it, or set {setting} to another place"
-    );
-    fs::create_dir_all(folder).map_err(|cause| {
-        anyhow!(
-            "the data directory {} cannot be created ({}); {remedy}",
-            folder.display(),
-            reason(&cause)
-        )
-    })?;
-    let mut name = path.as_os_str().to_owned();
-    name.push(".lock");
-    let lock_path = PathBuf::from(name);
-    let lock = File::options().create(true).truncate(false).write(true).open(&lock_path).map_err(
-        |cause| {
-            let (folder, lock_path) = (folder.display(), lock_path.display());
-            anyhow!(
-                "the data directory {folder} cannot be used: {lock_path} cannot be written ({}); {remedy}",
-                reason(&cause)
-            )
-        },
-    )?;
-    match lock.try_lock() {
-        Ok(()) => Ok(lock),
-        Err(TryLockError::WouldBlock) => Err(anyhow!(
-            "the database {} is in use by another MusicWallet; stop that one, or set {setting} to another file",
-            path.display()
-        )),
-        Err(TryLockError::Error(cause)) => Err(anyhow!(
-            "{} cannot be locked ({}); put the database on a local file system by {setting}",
-            lock_path.display(),
-            reason(&cause)
-        )),
+) -> anyhow::Result<Migrated> {
+    match location.into().with_password(password_file, migrations.setting)? {
+        Location::File(path) => sqlite::prepare(&path, migrations).await.map(|(_lock, it)| it),
+        Location::Server(server) => postgres::prepare(&server, migrations).await.map(|(_, it)| it),
     }
 }
 
+/// What is to be migrated.
+pub(super) struct Place<'a> {
+    /// Without a password.
+    pub(super) name: String,
+    /// Of what another one would help: `file` or `database`.
+    pub(super) another: &'static str,
+    pub(super) dialect: Dialect,
+    pub(super) migrations: &'a Migrations,
+    /// There are tables, and none of them is [`TABLE`].
+    pub(super) foreign: bool,
+}
+
 /// Applies what is missing, after a look at what is there: a newer database stays untouched.
-async fn run(
-    path: &Path,
-    migrations: &Migrations,
-    connection: &mut SqliteConnection,
+pub(super) async fn run<C: Migrate>(
+    place: &Place<'_>,
+    connection: &mut C,
+    explain: impl Fn(sqlx::Error) -> anyhow::Error,
 ) -> anyhow::Result<Migrated> {
+    let Place { name, another, migrations, .. } = place;
+    let setting = migrations.setting;
     let failed = |cause: MigrateError| match cause {
-        MigrateError::Execute(cause) | MigrateError::ExecuteMigration(cause, _) => {
-            explain(path, migrations, cause.into())
-        }
+        MigrateError::Execute(cause) | MigrateError::ExecuteMigration(cause, _) => explain(cause),
         MigrateError::VersionMismatch(version) => anyhow!(
-            "the database {} was made by another build: its migration {version} is not ours; start that build, or set {} to \
-             another file",
-            path.display(),
-            migrations.setting
+            "the database {name} was made by another build: its migration {version} is not ours; start that build, or set \
+             {setting} to another {another}"
         ),
-        other => anyhow!("the database {} cannot be migrated: {other}", path.display()),
+        other => anyhow!("the database {name} cannot be migrated: {other}"),
     };
-    let all =
-        "SELECT count(*), count(*) FILTER (WHERE name = '_sqlx_migrations') FROM sqlite_schema";
-    let counted = sqlx::query_as::<_, (i64, i64)>(all).fetch_one(&mut *connection).await;
-    if let (1.., 0) = counted.map_err(|cause| failed(cause.into()))? {
+    if place.foreign {
         return Err(anyhow!(
-            "the database {} belongs to another program; set {} to another file",
-            path.display(),
-            migrations.setting
+            "the database {name} belongs to another program; set {setting} to another {another}"
         ));
     }
     connection.ensure_migrations_table(TABLE).await.map_err(failed)?;
@@ -172,64 +111,27 @@ async fn run(
     );
     if is > known {
         return Err(anyhow!(
-            "the database {} comes from a newer MusicWallet (its schema has version {is}, this program knows {known}); start the \
-             newer program, or set {} to another file",
-            path.display(),
-            migrations.setting
+            "the database {name} comes from a newer MusicWallet (its schema has version {is}, this program knows {known}); \
+             start the newer program, or set {setting} to another {another}"
         ));
     }
-    migrator(migrations).run_direct(None, connection, false).await.map_err(failed)?;
+    migrator(place).run_direct(None, connection, false).await.map_err(failed)?;
     let missing = |it: &&Migration| there.iter().all(|applied| applied.version != it.version);
     let applied = migrations.list.iter().filter(missing).map(|it| (it.version, it.name)).collect();
-    Ok(Migrated { path: path.to_owned(), version: known, applied })
+    Ok(Migrated { database: name.clone(), version: known, applied })
 }
 
-fn migrator(migrations: &Migrations) -> Migrator {
+fn migrator(place: &Place<'_>) -> Migrator {
     let step = |it: &Migration| {
-        let (text, kind) = (it.sqlite.into_sql_str(), MigrationType::Simple);
+        let text = match place.dialect {
+            Dialect::Sqlite => it.sqlite,
+            Dialect::Postgres => it.postgres,
+        };
+        let (text, kind) = (text.into_sql_str(), MigrationType::Simple);
         sqlx::migrate::Migration::new(it.version, it.name.into(), kind, text, false)
     };
-    Migrator::with_migrations(migrations.list.iter().map(step).collect())
-}
-
-/// A failure to open as a sentence that somebody at a terminal can act on.
-pub(super) fn explain(path: &Path, migrations: &Migrations, error: Error) -> anyhow::Error {
-    let (Error::Unavailable(cause) | Error::Unique(cause) | Error::Other(cause)) = &error;
-    let (path, setting) = (path.display(), migrations.setting);
-    // SQLite's primary codes: BUSY, READONLY, IOERR, CORRUPT, FULL, CANTOPEN, NOTADB.
-    match cause.as_database_error().and_then(primary_code) {
-        Some(5) => anyhow!(
-            "the database {path} is locked by another program; close that one, or set {setting} to another file"
-        ),
-        Some(8) => anyhow!(
-            "the database {path} cannot be written; give the user that runs MusicWallet access to it, or set {setting} to \
-             another file"
-        ),
-        Some(11) => anyhow!(
-            "the database {path} is damaged; put a backup in its place, or set {setting} to another file"
-        ),
-        Some(13) => anyhow!(
-            "the disk with the database {path} is full; make room, or set {setting} to another place"
-        ),
-        Some(14) => anyhow!(
-            "the database {path} cannot be opened; give the user that runs MusicWallet access to a plain file there, or set \
-             {setting} to another file"
-        ),
-        Some(26) => anyhow!(
-            "the file {path} is not a database; move it away, or set {setting} to another file"
-        ),
-        _ => anyhow::Error::new(error).context(format!("the database {path} cannot be opened")),
-    }
-}
-
-/// The cause in words, without the number of the operating system.
-fn reason(cause: &io::Error) -> String {
-    match cause.kind() {
-        io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
-        io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
-            "a part of the path is a file".to_owned()
-        }
-        io::ErrorKind::IsADirectory => "there is a folder of that name".to_owned(),
-        _ => cause.to_string(),
-    }
+    let mut migrator = Migrator::with_migrations(place.migrations.list.iter().map(step).collect());
+    // Whoever calls has the database for itself, and had it before it looked.
+    migrator.set_locking(false);
+    migrator
 }

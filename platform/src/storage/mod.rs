@@ -1,8 +1,8 @@
 //! A service's own database: one wrapper that has the span, the histogram and the dialect of every statement.
 //!
-//! SQLite today, a file per service. Nothing here says so to a service: parameters are [`Value`]s, placeholders are `$1`, rows become
-//! tuples or structs by [`FromRow`], and each statement is a constant text with a name, `"SELECT musics"`, which is its
-//! `db.query.summary`.
+//! A file of SQLite or a database of PostgreSQL, as its [`Location`] says. Nothing here says which to a service: parameters are
+//! [`Value`]s, placeholders are `$1`, rows become tuples or structs by [`FromRow`], and each statement is a constant text with a name,
+//! `"SELECT musics"`, which is its `db.query.summary`. Where the texts have to differ, the statement is a pair, [`Sql`].
 //!
 //! ```no_run
 //! # async fn example(db: platform::storage::Db) -> Result<(), platform::storage::Error> {
@@ -15,30 +15,38 @@
 //! # Ok(()) }
 //! ```
 //!
-//! **Readers and the writer.** SQLite has one writer at a time. So there is one connection for writing, for which callers queue fairly,
-//! and four that can only read and never wait for it (WAL). A transaction begins with `BEGIN IMMEDIATE`: one that reads first and writes
-//! later would fail at once, without the busy timeout, when somebody else wrote in between. A commit returns when it is on the disk
-//! (`synchronous = FULL`).
+//! **SQLite** has one writer at a time. So there is one connection for writing, for which callers queue fairly, and four that can only
+//! read and never wait for it (WAL). A transaction begins with `BEGIN IMMEDIATE`: one that reads first and writes later would fail at
+//! once, without the busy timeout, when somebody else wrote in between. A commit returns when it is on the disk (`synchronous = FULL`).
+//! [`Db::open`] holds a lock on the file `<database>.lock` as long as it lives: one program at a time.
+//!
+//! **PostgreSQL** has one pool of eight connections, for any number of programs. Transactions run side by side (READ COMMITTED). What one reads
+//! in order to write it, it has to hold: by `FOR UPDATE` in PostgreSQL's text of the statement, or by [`Tx::lock`]. Everything that a
+//! transaction of SQLite gets for nothing is had by these two.
 //!
 //! **Cancellation.** A future of this module can be dropped at any time. A transaction that was not committed is rolled back; a
 //! statement of its own, [`Db::write`], has happened wholly or not at all.
-//!
-//! **One program at a time.** [`Db::open`] holds a lock on the file `<database>.lock` as long as it lives, and migrates under it.
 
+mod dialect;
 mod error;
+mod location;
 mod migrate;
 mod pool;
+mod postgres;
 mod query;
+mod sqlite;
+pub mod testing;
 #[cfg(test)]
 mod tests;
 mod value;
 
 use std::{fs::File, path::Path, sync::Arc};
 
-use sqlx::{Sqlite, Transaction};
-use telemetry::Telemetry;
+use telemetry::{DbSpan, Telemetry};
 
+pub use dialect::{Dialect, Sql};
 pub use error::Error;
+pub use location::{Location, Server};
 pub use migrate::{Migrated, Migration, Migrations, migrate};
 pub use query::{Query, Record};
 /// How a row becomes a value; see [`Record`].
@@ -46,14 +54,14 @@ pub use sqlx::{Error as RowError, FromRow, Row};
 pub use value::Value;
 
 use crate::storage::{
-    pool::{Loan, Pool},
+    pool::{Loan, Pool, Transaction},
     query::{On, begin, run},
 };
 
-/// `db.system.name` of the semantic conventions.
-const SYSTEM: &str = "sqlite";
-/// How many statements can read at the same time.
+/// How many statements can read at the same time, with SQLite.
 const READERS: u32 = 4;
+/// How many connections to PostgreSQL a service has at most.
+const CONNECTIONS: u32 = 8;
 
 /// A service's database, open and migrated. A handle: cheap to clone.
 #[derive(Clone, Debug)]
@@ -64,74 +72,58 @@ pub struct Db {
 #[derive(Debug)]
 struct Inner {
     telemetry: Telemetry,
-    /// `db.namespace`: the file's name without folder and extension.
-    name: String,
+    dialect: Dialect,
+    /// `db.namespace`: the file's name without folder and extension, or `database|schema`.
+    namespace: String,
     reader: Pool,
+    /// The same one, with PostgreSQL.
     writer: Pool,
     /// Last, so that it is freed after the connections.
-    _lock: File,
+    _lock: Option<File>,
 }
 
 impl Db {
-    /// Opens the database at `path`, creates it and its folder where they are missing, and brings it to the newest version.
+    /// Opens the database and brings it to the newest version; a file and its folder are created where they are missing.
+    /// The password for a server comes from `password_file`, else from the address.
     ///
     /// Call it on the service's own runtime: the figures of its connections go to the recorder of this thread.
     ///
     /// # Errors
-    /// One sentence that names the file and the remedy: the folder or the file cannot be read or written, it is no database or a damaged one,
-    /// it comes from a newer version, another program has it open.
+    /// One sentence that names the database and the remedy: folder or file cannot be read or written, it is no database or a damaged one,
+    /// another program has it open; the server cannot be reached or does not let us in, the database is not there; it comes from a newer
+    /// version or belongs to another program.
     pub async fn open(
-        path: &Path,
+        location: impl Into<Location>,
+        password_file: Option<&Path>,
         migrations: &Migrations,
         telemetry: &Telemetry,
     ) -> anyhow::Result<Db> {
-        let (lock, _) = migrate::prepare(path, migrations).await?;
-        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let options = migrate::options(path);
-        let reader = options.clone().read_only(true).create_if_missing(false);
-        let inner = Inner {
-            telemetry: telemetry.clone(),
-            reader: Pool::new(format!("{name}/read"), reader, READERS),
-            writer: Pool::new(format!("{name}/write"), options, 1),
-            name,
-            _lock: lock,
+        let inner = match location.into().with_password(password_file, migrations.setting)? {
+            Location::File(path) => Inner::sqlite(&path, migrations, telemetry).await?,
+            Location::Server(server) => Inner::postgres(&server, migrations, telemetry).await?,
         };
-        // The writer first: readers cannot create the files that WAL needs.
-        for pool in [&inner.writer, &inner.reader] {
-            drop(pool.acquire().await.map_err(|error| migrate::explain(path, migrations, error))?);
-        }
         Ok(Db { inner: Arc::new(inner) })
     }
 
     /// A statement that only reads. `summary` is its operation and table, as in `SELECT musics`.
-    pub fn query(&self, summary: &'static str, text: &'static str) -> Query<'_> {
-        self.statement(&self.inner.reader, summary, text)
+    pub fn query(&self, summary: &'static str, text: impl Into<Sql>) -> Query<'_> {
+        self.inner.statement(On::Pool(&self.inner.reader), summary, text.into())
     }
 
     /// A single statement that writes, in a transaction of its own.
-    pub fn write(&self, summary: &'static str, text: &'static str) -> Query<'_> {
-        self.statement(&self.inner.writer, summary, text)
+    pub fn write(&self, summary: &'static str, text: impl Into<Sql>) -> Query<'_> {
+        self.inner.statement(On::Pool(&self.inner.writer), summary, text.into())
     }
 
-    fn statement<'a>(
-        &'a self,
-        pool: &'a Pool,
-        summary: &'static str,
-        text: &'static str,
-    ) -> Query<'a> {
-        let Inner { telemetry, name, .. } = &*self.inner;
-        let values = Vec::new();
-        Query { on: On::Pool(pool), telemetry, namespace: name, summary, text, values }
-    }
-
-    /// Begins a transaction, after those that came before. Nobody else writes until it ends.
+    /// Begins a transaction. With SQLite it comes after those before it, and nobody else writes until it ends; with PostgreSQL see
+    /// [`Tx::lock`].
     ///
     /// Never hold one across a call to another service.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] when the writer is not free within 1 s, or another program holds the file for 5 s.
+    /// [`Error::Unavailable`] when no connection is free within 1 s, or another program holds SQLite's file for 5 s.
     pub async fn begin(&self) -> Result<Tx, Error> {
-        let span = begin(&self.inner.telemetry, &self.inner.name, "BEGIN", pool::BEGIN);
+        let span = self.inner.span("BEGIN", pool::begin(self.inner.dialect));
         let transaction = run(span, self.inner.writer.begin()).await?;
         Ok(Tx { db: self.clone(), transaction })
     }
@@ -143,29 +135,88 @@ impl Db {
     }
 }
 
+impl Inner {
+    async fn sqlite(
+        path: &Path,
+        migrations: &Migrations,
+        telemetry: &Telemetry,
+    ) -> anyhow::Result<Inner> {
+        let (lock, _) = sqlite::prepare(path, migrations).await?;
+        let namespace = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let options = sqlite::options(path);
+        let readers = options.clone().read_only(true).create_if_missing(false);
+        let reader = Pool::sqlite(format!("{namespace}/read"), readers, READERS);
+        let writer = Pool::sqlite(format!("{namespace}/write"), options, 1);
+        // The writer first: readers cannot create the files that WAL needs.
+        for pool in [&writer, &reader] {
+            drop(pool.acquire().await.map_err(|error| sqlite::explain(path, migrations, error))?);
+        }
+        let (telemetry, dialect, _lock) = (telemetry.clone(), Dialect::Sqlite, Some(lock));
+        Ok(Inner { telemetry, dialect, namespace, reader, writer, _lock })
+    }
+
+    async fn postgres(
+        server: &Server,
+        migrations: &Migrations,
+        telemetry: &Telemetry,
+    ) -> anyhow::Result<Inner> {
+        let (schema, _) = postgres::prepare(server, migrations).await?;
+        let namespace = format!("{}|{schema}", server.database);
+        let options = postgres::options(server, migrations);
+        let pool = Pool::postgres(migrations.service(), options, CONNECTIONS);
+        let (telemetry, dialect) = (telemetry.clone(), Dialect::Postgres);
+        let (reader, writer) = (pool.clone(), pool);
+        Ok(Inner { telemetry, dialect, namespace, reader, writer, _lock: None })
+    }
+
+    fn statement<'a>(&'a self, on: On<'a>, summary: &'static str, text: Sql) -> Query<'a> {
+        let Inner { telemetry, dialect, namespace, .. } = self;
+        Query { on, telemetry, dialect: *dialect, namespace, summary, text, values: Vec::new() }
+    }
+
+    /// The span of what is no query.
+    fn span(&self, summary: &'static str, text: &'static str) -> DbSpan {
+        begin(&self.telemetry, self.dialect, &self.namespace, summary, text)
+    }
+}
+
 /// A transaction that may write. Dropped without [`Tx::commit`], it is rolled back.
 #[must_use = "a transaction that is not committed is rolled back"]
 #[derive(Debug)]
 pub struct Tx {
     db: Db,
-    transaction: Loan<Transaction<'static, Sqlite>>,
+    transaction: Loan<Transaction>,
 }
 
 impl Tx {
     /// A statement in this transaction; it sees what those before it did.
-    pub fn query(&mut self, summary: &'static str, text: &'static str) -> Query<'_> {
-        let Inner { telemetry, name, .. } = &*self.db.inner;
+    pub fn query(&mut self, summary: &'static str, text: impl Into<Sql>) -> Query<'_> {
         let on = On::Transaction(&mut self.transaction.it);
-        Query { on, telemetry, namespace: name, summary, text, values: Vec::new() }
+        self.db.inner.statement(on, summary, text.into())
+    }
+
+    /// Waits, for 2 s at most, until nobody else has the lock `name`, and keeps it until this transaction ends. What the statements
+    /// after it read is not changed by others who asked for the same lock. With SQLite there is nothing to wait for.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when others had it for too long.
+    pub async fn lock(&mut self, name: impl Into<String>) -> Result<(), Error> {
+        match self.db.inner.dialect {
+            Dialect::Sqlite => Ok(()),
+            Dialect::Postgres => {
+                let text = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))";
+                self.query("LOCK", text).bind(name.into()).execute().await.map(drop)
+            }
+        }
     }
 
     /// Makes all of it durable, or none. A caller who is cancelled here does not know which.
     ///
     /// # Errors
-    /// See [`Error`]; then nothing of it has happened.
+    /// See [`Error`]; then nothing of it has happened, unless the connection to a server was lost while it answered. After a statement that
+    /// failed it is an error in any case: PostgreSQL keeps nothing of such a transaction, so neither does SQLite.
     pub async fn commit(self) -> Result<(), Error> {
-        let Inner { telemetry, name, .. } = &*self.db.inner;
-        let span = begin(telemetry, name, "COMMIT", "COMMIT");
+        let span = self.db.inner.span("COMMIT", "COMMIT");
         let Loan { it: transaction, .. } = self.transaction;
         run(span, async { Ok(transaction.commit().await?) }).await
     }

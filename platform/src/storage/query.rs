@@ -1,14 +1,16 @@
 //! One statement: its parameters, its span, its rows.
 
-use std::ops::{Deref, DerefMut};
-
-use sqlx::{FromRow, Sqlite, SqliteConnection, pool::PoolConnection, sqlite::SqliteRow};
+use sqlx::{
+    FromRow, PgConnection, Postgres, Sqlite, SqliteConnection, postgres::PgRow, sqlite::SqliteRow,
+};
 use telemetry::{DbCall, DbSpan, Telemetry};
 use tracing::{Dispatch, instrument::WithSubscriber as _};
 
 use super::{
-    Error, SYSTEM, Value,
-    pool::{Loan, Pool},
+    Error, Value,
+    dialect::{Dialect, Sql},
+    error,
+    pool::{Connection, Loan, OnConnection, Pool, Transaction},
     value,
 };
 
@@ -29,9 +31,12 @@ use super::{
 ///     }
 /// }
 /// ```
-pub trait Record: for<'r> FromRow<'r, SqliteRow> + Send + Unpin {}
+pub trait Record:
+    for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin
+{
+}
 
-impl<T: for<'r> FromRow<'r, SqliteRow> + Send + Unpin> Record for T {}
+impl<T: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin> Record for T {}
 
 /// A statement that is being put together; made by [`Db::query`](super::Db::query), [`Db::write`](super::Db::write) and
 /// [`Tx::query`](super::Tx::query).
@@ -42,9 +47,10 @@ impl<T: for<'r> FromRow<'r, SqliteRow> + Send + Unpin> Record for T {}
 pub struct Query<'a> {
     pub(super) on: On<'a>,
     pub(super) telemetry: &'a Telemetry,
+    pub(super) dialect: Dialect,
     pub(super) namespace: &'a str,
     pub(super) summary: &'static str,
-    pub(super) text: &'static str,
+    pub(super) text: Sql,
     pub(super) values: Vec<Value>,
 }
 
@@ -52,10 +58,15 @@ pub struct Query<'a> {
 #[derive(Debug)]
 pub(super) enum On<'a> {
     Pool(&'a Pool),
-    Transaction(&'a mut SqliteConnection),
+    Transaction(&'a mut Transaction),
 }
 
 impl Query<'_> {
+    /// Which database will run it, where a parameter has to differ: a query of the search.
+    pub fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
     /// The value of the next placeholder: `$1` for the first call, `$2` for the second.
     pub fn bind(mut self, value: impl Into<Value>) -> Self {
         self.values.push(value.into());
@@ -69,9 +80,20 @@ impl Query<'_> {
     pub async fn fetch_all<T: Record>(self) -> Result<Vec<T>, Error> {
         let span = self.span();
         let rows = async {
-            let values = value::sqlite(self.values).map_err(sqlx::Error::Encode)?;
-            let query = sqlx::query_as_with::<Sqlite, T, _>(self.text, values);
-            Ok(query.fetch_all(&mut *self.on.connection().await?).await?)
+            let mut held = self.on.hold().await?;
+            let fetched = match held.connection()? {
+                Raw::Sqlite(connection) => {
+                    let values = value::sqlite(self.values).map_err(sqlx::Error::Encode)?;
+                    let query = sqlx::query_as_with::<Sqlite, T, _>(self.text.sqlite, values);
+                    query.fetch_all(connection).await
+                }
+                Raw::Postgres(connection) => {
+                    let values = value::postgres(self.values).map_err(sqlx::Error::Encode)?;
+                    let query = sqlx::query_as_with::<Postgres, T, _>(self.text.postgres, values);
+                    query.fetch_all(connection).await
+                }
+            };
+            held.end(fetched)
         };
         run(span, rows).await
     }
@@ -99,65 +121,90 @@ impl Query<'_> {
     pub async fn execute(self) -> Result<u64, Error> {
         let span = self.span();
         let changed = async {
-            let values = value::sqlite(self.values).map_err(sqlx::Error::Encode)?;
-            let query = sqlx::query_with(self.text, values);
-            Ok(query.execute(&mut *self.on.connection().await?).await?.rows_affected())
+            let mut held = self.on.hold().await?;
+            let changed = match held.connection()? {
+                Raw::Sqlite(connection) => {
+                    let values = value::sqlite(self.values).map_err(sqlx::Error::Encode)?;
+                    let query = sqlx::query_with(self.text.sqlite, values);
+                    query.execute(connection).await.map(|done| done.rows_affected())
+                }
+                Raw::Postgres(connection) => {
+                    let values = value::postgres(self.values).map_err(sqlx::Error::Encode)?;
+                    let query = sqlx::query_with(self.text.postgres, values);
+                    query.execute(connection).await.map(|done| done.rows_affected())
+                }
+            };
+            held.end(changed)
         };
         run(span, changed).await
     }
 
     fn span(&self) -> DbSpan {
-        begin(self.telemetry, self.namespace, self.summary, self.text)
+        let text = self.text.text(self.dialect);
+        begin(self.telemetry, self.dialect, self.namespace, self.summary, text)
     }
 }
 
 impl<'a> On<'a> {
-    async fn connection(self) -> Result<Held<'a>, Error> {
+    async fn hold(self) -> Result<Held<'a>, Error> {
         Ok(match self {
-            On::Pool(pool) => Held::OnLoan(pool.acquire().await?),
-            On::Transaction(connection) => Held::Transaction(connection),
+            On::Pool(pool) => Held::Connection(pool.acquire().await?),
+            On::Transaction(transaction) => Held::Transaction(transaction),
         })
     }
 }
 
+/// What keeps the connection while the statement runs.
 enum Held<'a> {
-    OnLoan(Loan<PoolConnection<Sqlite>>),
-    Transaction(&'a mut SqliteConnection),
+    Connection(Loan<Connection>),
+    Transaction(&'a mut Transaction),
 }
 
-impl Deref for Held<'_> {
-    type Target = SqliteConnection;
+/// The connection itself.
+enum Raw<'a> {
+    Sqlite(&'a mut SqliteConnection),
+    Postgres(&'a mut PgConnection),
+}
 
-    fn deref(&self) -> &SqliteConnection {
-        match self {
-            Held::OnLoan(loan) => &loan.it,
-            Held::Transaction(connection) => connection,
-        }
+impl Held<'_> {
+    fn connection(&mut self) -> sqlx::Result<Raw<'_>> {
+        Ok(match self {
+            Held::Connection(loan) => match &mut loan.it {
+                Connection::Sqlite(connection) => Raw::Sqlite(connection),
+                Connection::Postgres(lease) => Raw::Postgres(lease.connection()?),
+            },
+            Held::Transaction(transaction) => match &mut transaction.on {
+                OnConnection::Sqlite(transaction) => Raw::Sqlite(transaction),
+                OnConnection::Postgres(lease) => Raw::Postgres(lease.connection()?),
+            },
+        })
     }
-}
 
-impl DerefMut for Held<'_> {
-    fn deref_mut(&mut self) -> &mut SqliteConnection {
-        match self {
-            Held::OnLoan(loan) => &mut loan.it,
-            Held::Transaction(connection) => connection,
+    /// What became of the statement; the pool learns of a connection that is gone.
+    fn end<T>(&mut self, outcome: sqlx::Result<T>) -> Result<T, Error> {
+        match (&outcome, self) {
+            (Err(cause), Held::Connection(loan)) if error::is_loss(cause) => loan.lost(),
+            (Err(_), Held::Transaction(transaction)) => transaction.failed = true,
+            _ => {}
         }
+        Ok(outcome?)
     }
 }
 
 /// The span of a statement, also of the three that are not queries: `BEGIN`, `COMMIT`, `ROLLBACK`.
 pub(super) fn begin(
     telemetry: &Telemetry,
+    dialect: Dialect,
     namespace: &str,
     summary: &'static str,
     text: &'static str,
 ) -> DbSpan {
-    telemetry.db_span(&DbCall { system: SYSTEM, namespace, summary, text })
+    telemetry.db_span(&DbCall { system: dialect.system(), namespace, summary, text })
 }
 
 /// What is behind a span, and its end.
 pub(super) async fn run<T>(
-    span: DbSpan,
+    mut span: DbSpan,
     work: impl Future<Output = Result<T, Error>>,
 ) -> Result<T, Error> {
     // The driver enters the current span of `tracing` on SQLite's thread and lets go of it some time after it has answered. A business span
@@ -165,7 +212,12 @@ pub(super) async fn run<T>(
     let outcome = work.with_subscriber(Dispatch::none()).await;
     match &outcome {
         Ok(_) => span.end(None),
-        Err(error) => span.end(Some(&error.kind())),
+        Err(error) => {
+            if let Some(code) = error.code() {
+                span.response_status_code(&code);
+            }
+            span.end(Some(&error.kind()));
+        }
     }
     outcome
 }

@@ -1,6 +1,6 @@
 //! Parameters of a statement, the same for every dialect.
 
-use sqlx::{Arguments as _, error::BoxDynError, sqlite::SqliteArguments};
+use sqlx::{Arguments as _, error::BoxDynError, postgres::PgArguments, sqlite::SqliteArguments};
 
 /// A parameter of a statement. Each variant has its own null, because PostgreSQL wants to know the type of a null, too.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,17 +47,27 @@ from! {
     &[u8] => Bytes(value) value.to_vec();
 }
 
-/// The parameters of a statement as SQLite's driver takes them.
-pub(super) fn sqlite(values: Vec<Value>) -> Result<SqliteArguments, BoxDynError> {
-    let mut arguments = SqliteArguments::default();
-    for value in values {
-        match value {
-            Value::Bool(value) => arguments.add(value)?,
-            Value::Integer(value) => arguments.add(value)?,
-            Value::Real(value) => arguments.add(value)?,
-            Value::Text(value) => arguments.add(value)?,
-            Value::Bytes(value) => arguments.add(value)?,
+/// The parameters of a statement as a driver takes them.
+macro_rules! arguments {
+    ($values:expr, $arguments:ty) => {{
+        let mut arguments = <$arguments>::default();
+        for value in $values {
+            match value {
+                Value::Bool(value) => arguments.add(value)?,
+                Value::Integer(value) => arguments.add(value)?,
+                Value::Real(value) => arguments.add(value)?,
+                Value::Text(value) => arguments.add(value)?,
+                Value::Bytes(value) => arguments.add(value)?,
+            }
         }
-    }
-    Ok(arguments)
+        Ok(arguments)
+    }};
+}
+
+pub(super) fn sqlite(values: Vec<Value>) -> Result<SqliteArguments, BoxDynError> {
+    arguments!(values, SqliteArguments)
+}
+
+pub(super) fn postgres(values: Vec<Value>) -> Result<PgArguments, BoxDynError> {
+    arguments!(values, PgArguments)
 }

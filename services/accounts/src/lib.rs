@@ -39,7 +39,7 @@ use axum::{Json, Router, extract::FromRef, extract::State, routing::get};
 use platform::{
     identity::{Keys, Signer, Verifier},
     service::{Parts, Policy, RouteLimits},
-    storage::{self, Db, Migrated},
+    storage::{self, Db, Location, Migrated},
 };
 
 use crate::{hashing::Hashers, throttle::Throttle};
@@ -54,8 +54,10 @@ platform::settings! {
         pub listen: SocketAddr = "127.0.0.1:9101", "ACCOUNTS_LISTEN";
         /// Address and port for health and metrics.
         pub internal_listen: SocketAddr = "127.0.0.1:9181", "ACCOUNTS_INTERNAL_LISTEN";
-        /// The SQLite file with users and tokens; it is created with its folder.
-        pub database: PathBuf = "./data/accounts.db", "ACCOUNTS_DATABASE";
+        /// Users and tokens: a SQLite file, which is created with its folder, or `postgres://user@host:port/database`.
+        pub database: Location = "./data/accounts.db", "ACCOUNTS_DATABASE";
+        /// A file with the password for PostgreSQL.
+        pub database_password_file: Option<PathBuf> = none, "ACCOUNTS_DATABASE_PASSWORD_FILE";
         /// The key that signs assertions (Ed25519, PKCS#8 PEM, mode 600); it is created where it is missing.
         pub signing_key: PathBuf = "./data/accounts.key", "ACCOUNTS_SIGNING_KEY_FILE";
         /// How many passwords are hashed at once, 19 MiB and a core each; by default one less than there are cores.
@@ -110,7 +112,8 @@ pub async fn router(config: &Config, parts: &Parts) -> anyhow::Result<Router> {
 /// As [`Db::open`].
 pub async fn open(config: &Config, parts: &Parts) -> anyhow::Result<Db> {
     let _migrating = parts.health.latch("migrations");
-    Db::open(&config.database, &store::MIGRATIONS, &parts.telemetry).await
+    let password = config.database_password_file.as_deref();
+    Db::open(config.database.clone(), password, &store::MIGRATIONS, &parts.telemetry).await
 }
 
 /// The limits of requests: nothing here is larger than a name, an address and a password, and nobody waits longer than the one attempt of
@@ -126,7 +129,8 @@ pub fn policy() -> Policy {
 /// # Errors
 /// As [`Db::open`].
 pub async fn migrate(config: &Config) -> anyhow::Result<Migrated> {
-    storage::migrate(&config.database, &store::MIGRATIONS).await
+    let password = config.database_password_file.as_deref();
+    storage::migrate(config.database.clone(), password, &store::MIGRATIONS).await
 }
 
 /// One core is left for everything else, where there is more than one.

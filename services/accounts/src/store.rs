@@ -7,13 +7,13 @@ mod failures;
 mod operators;
 mod sessions;
 
-use platform::storage::{Db, Error, FromRow, Migration, Migrations, Row, RowError, Tx};
+use platform::storage::{Db, Error, FromRow, Migration, Migrations, Row, RowError, Sql, Tx};
 use serde::Serialize;
 
 pub(crate) use self::{failures::*, operators::*, sessions::*};
 use crate::{rfc3339, via::Via};
 
-/// The schema; see `migrations/sqlite`.
+/// The schema; see `migrations`.
 pub(crate) static MIGRATIONS: Migrations = Migrations {
     setting: "ACCOUNTS_DATABASE",
     list: &[
@@ -21,11 +21,13 @@ pub(crate) static MIGRATIONS: Migrations = Migrations {
             version: 1,
             name: "accounts",
             sqlite: include_str!("../migrations/sqlite/0001_accounts.sql"),
+            postgres: include_str!("../migrations/postgres/0001_accounts.sql"),
         },
         Migration {
             version: 2,
             name: "sessions",
             sqlite: include_str!("../migrations/sqlite/0002_sessions.sql"),
+            postgres: include_str!("../migrations/postgres/0002_sessions.sql"),
         },
     ],
 };
@@ -228,12 +230,16 @@ pub(crate) async fn user_by_key(db: &Db, key: &str) -> Result<Option<Person>, Er
 
 /// Those of `ids` (a JSON array) that there are, by id.
 pub(crate) async fn names(db: &Db, ids: String) -> Result<Vec<Person>, Error> {
-    const TEXT: &str =
-        "SELECT id, username FROM users WHERE id IN (SELECT value FROM json_each($1)) ORDER BY id";
+    const TEXT: Sql = Sql {
+        sqlite: "SELECT id, username FROM users WHERE id IN (SELECT value FROM json_each($1)) ORDER BY id",
+        postgres: "SELECT id, username FROM users \
+             WHERE id = ANY (ARRAY (SELECT value::bigint FROM jsonb_array_elements_text($1::jsonb) AS value)) ORDER BY id",
+    };
     db.query("SELECT users", TEXT).bind(ids).fetch_all().await
 }
 
-/// Adds a token, used at this moment for the first time, and tells its id.
+/// Adds a token, used at this moment for the first time, and tells its id. Two sign-ins of one person follow each other, so that
+/// [`drop_tokens`] counts both.
 pub(crate) async fn insert_token(
     tx: &mut Tx,
     user: i64,
@@ -244,6 +250,7 @@ pub(crate) async fn insert_token(
 ) -> Result<i64, Error> {
     const TEXT: &str = "INSERT INTO tokens (user_id, name, hash, created_at, last_used_at, expires_at) \
          VALUES ($1, $2, $3, $4, $4, $5) RETURNING id";
+    tx.lock(format!("tokens of {user}")).await?;
     let query = tx.query("INSERT tokens", TEXT).bind(user).bind(name);
     let (id,) = query.bind(hash).bind(now).bind(expires).fetch_one().await?;
     Ok(id)

@@ -37,6 +37,7 @@ async fn once(db: &Db, now: i64) -> Result<(), Error> {
 
 #[cfg(test)]
 mod tests {
+    use platform::storage::testing::TestDatabase;
     use telemetry::Telemetry;
 
     use super::*;
@@ -45,8 +46,9 @@ mod tests {
     #[tokio::test]
     async fn failures_of_the_days_before_are_swept_and_those_of_today_are_not() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("accounts.db");
-        let db = Db::open(&path, &store::MIGRATIONS, &Telemetry::disabled("test")).await.unwrap();
+        let database = TestDatabase::new(folder.path(), "accounts");
+        let telemetry = Telemetry::disabled("test");
+        let db = Db::open(database.location(), None, &store::MIGRATIONS, &telemetry).await.unwrap();
         for (subject, day) in [(b"old", 6), (b"now", 7)] {
             let booked = Failures { count: 1, day, next_at: 0 };
             assert!(store::book_failure(&db, subject, Failures::default(), booked).await.unwrap());

@@ -20,7 +20,7 @@ use platform::{
     config::HttpUrl,
     identity::Verifier,
     service::{Parts, Policy},
-    storage::{self, Db, Migrated},
+    storage::{self, Db, Location, Migrated},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -34,8 +34,10 @@ platform::settings! {
         pub listen: SocketAddr = "127.0.0.1:9102", "CATALOG_LISTEN";
         /// Address and port for health and metrics.
         pub internal_listen: SocketAddr = "127.0.0.1:9182", "CATALOG_INTERNAL_LISTEN";
-        /// The SQLite file with the songs; it is created with its folder.
-        pub database: PathBuf = "./data/catalog.db", "CATALOG_DATABASE";
+        /// The songs: a SQLite file, which is created with its folder, or `postgres://user@host:port/database`.
+        pub database: Location = "./data/catalog.db", "CATALOG_DATABASE";
+        /// A file with the password for PostgreSQL.
+        pub database_password_file: Option<PathBuf> = none, "CATALOG_DATABASE_PASSWORD_FILE";
         /// Base address of accounts, which has the keys to verify callers.
         pub accounts_url: HttpUrl = "http://127.0.0.1:9101", "CATALOG_ACCOUNTS_URL";
         /// Whether a new, empty catalog is given a short list of invented songs.
@@ -64,7 +66,9 @@ impl FromRef<Catalog> for Arc<Verifier> {
 pub async fn router(config: &Config, parts: &Parts) -> anyhow::Result<Router> {
     meter::start();
     let migrating = parts.health.latch("migrations");
-    let db = Db::open(&config.database, &store::MIGRATIONS, &parts.telemetry).await?;
+    let password = config.database_password_file.as_deref();
+    let db =
+        Db::open(config.database.clone(), password, &store::MIGRATIONS, &parts.telemetry).await?;
     if config.seed {
         seed::plant(&db).await?;
     }
@@ -89,5 +93,6 @@ pub fn policy() -> Policy {
 /// # Errors
 /// As [`router`].
 pub async fn migrate(config: &Config) -> anyhow::Result<Migrated> {
-    storage::migrate(&config.database, &store::MIGRATIONS).await
+    let password = config.database_password_file.as_deref();
+    storage::migrate(config.database.clone(), password, &store::MIGRATIONS).await
 }

@@ -76,6 +76,7 @@ async fn find_or_create(
     let prepared = spawn_blocking(|| Songs::prepare(songs)).await.map_err(Problem::internal)?;
     let songs = prepared.map_err(Problem::invalid)?;
     let mut tx = catalog.db.begin().await?;
+    store::one_after_the_other(&mut tx).await?;
     let found = store::find_by_keys(&mut tx, songs.keys).await?;
     let mut new = HashMap::new();
     if found.len() < songs.different {

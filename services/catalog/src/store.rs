@@ -2,18 +2,21 @@
 
 use std::collections::BTreeSet;
 
-use platform::storage::{Db, Error, FromRow, Migration, Migrations, Query, Row, RowError, Tx};
+use platform::storage::{
+    Db, Dialect, Error, FromRow, Migration, Migrations, Query, Row, RowError, Sql, Tx,
+};
 use serde::Serialize;
 use serde_json::{Value, json};
 use songs::{song::Song, text};
 
-/// The schema; see `migrations/sqlite`.
+/// The schema; see `migrations`.
 pub(crate) static MIGRATIONS: Migrations = Migrations {
     setting: "CATALOG_DATABASE",
     list: &[Migration {
         version: 1,
         name: "musics",
         sqlite: include_str!("../migrations/sqlite/0001_musics.sql"),
+        postgres: include_str!("../migrations/postgres/0001_musics.sql"),
     }],
 };
 
@@ -85,7 +88,7 @@ impl Derived {
 /// Which songs a list has. Names are folded; `words` is a query of the search ([`matching`]).
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Filter {
-    pub(crate) words: Option<String>,
+    pub(crate) words: Option<Matching>,
     pub(crate) artist: Option<String>,
     pub(crate) genre: Option<String>,
     pub(crate) created_by: Option<i64>,
@@ -94,22 +97,31 @@ pub(crate) struct Filter {
 /// One way into the table. The index of `$drive` finds the place behind the id `$5` by one seek, so page N costs what page 1 costs;
 /// the other conditions are looked at on the rows that come.
 macro_rules! way {
-    ($from:literal, $drive:literal, $id:literal) => {
+    ($drive:literal) => {
+        way!(("musics", $drive, "musics.id"), ("musics", $drive, "musics.id"))
+    };
+    ($sqlite:tt, $postgres:tt) => {
         Way {
-            page: concat!(
-                select_music!(""),
-                way!(@matching $from, $drive),
-                " AND ", $id, " > $5 ORDER BY ", $id, " LIMIT $6"
-            ),
-            count: concat!("SELECT count(*) ", way!(@matching $from, $drive)),
+            page: Sql { sqlite: way!(@page $sqlite), postgres: way!(@page $postgres) },
+            count: Sql {
+                sqlite: concat!("SELECT count(*) ", way!(@matching $sqlite)),
+                postgres: concat!("SELECT count(*) ", way!(@matching $postgres)),
+            },
             #[cfg(test)]
-            plan: concat!(
-                "EXPLAIN QUERY PLAN SELECT * ", way!(@matching $from, $drive),
-                " AND ", $id, " > $5 ORDER BY ", $id, " LIMIT $6"
-            ),
+            plan: Sql {
+                sqlite: concat!("EXPLAIN QUERY PLAN ", way!(@page $sqlite)),
+                postgres: concat!("EXPLAIN ", way!(@page $postgres)),
+            },
         }
     };
-    (@matching $from:literal, $drive:literal) => {
+    (@page ($from:literal, $drive:literal, $id:literal)) => {
+        concat!(
+            select_music!(""),
+            way!(@matching ($from, $drive, $id)),
+            " AND ", $id, " > $5 ORDER BY ", $id, " LIMIT $6"
+        )
+    };
+    (@matching ($from:literal, $drive:literal, $id:literal)) => {
         concat!(
             "FROM ", $from, " WHERE ", $drive,
             " AND ($1 IS NULL OR musics.artist_folded = $1)",
@@ -120,21 +132,24 @@ macro_rules! way {
 }
 
 struct Way {
-    page: &'static str,
-    count: &'static str,
+    page: Sql,
+    count: Sql,
     #[cfg(test)]
-    plan: &'static str,
+    plan: Sql,
 }
 
 static BY_WORDS: Way = way!(
-    "musics_words JOIN musics ON musics.id = musics_words.rowid",
-    "musics_words MATCH $4",
-    "musics_words.rowid"
+    (
+        "musics_words JOIN musics ON musics.id = musics_words.rowid",
+        "musics_words MATCH $4",
+        "musics_words.rowid"
+    ),
+    ("musics", "musics.lexemes @@ $4::tsquery", "musics.id")
 );
-static BY_ARTIST: Way = way!("musics", "$4 IS NULL AND musics.artist_folded = $1", "musics.id");
-static BY_CREATOR: Way = way!("musics", "$4 IS NULL AND musics.created_by = $3", "musics.id");
-static BY_GENRE: Way = way!("musics", "$4 IS NULL AND musics.genre_folded = $2", "musics.id");
-static ALL: Way = way!("musics", "$4 IS NULL", "musics.id");
+static BY_ARTIST: Way = way!("$4 IS NULL AND musics.artist_folded = $1");
+static BY_CREATOR: Way = way!("$4 IS NULL AND musics.created_by = $3");
+static BY_GENRE: Way = way!("$4 IS NULL AND musics.genre_folded = $2");
+static ALL: Way = way!("$4 IS NULL");
 
 impl Filter {
     /// The way that meets the fewest songs.
@@ -150,6 +165,8 @@ impl Filter {
 
     fn bind<'a>(&self, query: Query<'a>) -> Query<'a> {
         let Filter { words, artist, genre, created_by } = self.clone();
+        let dialect = query.dialect();
+        let words = words.map(|it| it.text(dialect));
         query.bind(artist).bind(genre).bind(created_by).bind(words)
     }
 }
@@ -180,9 +197,15 @@ pub(crate) async fn find(db: &Db, id: i64) -> Result<Option<Music>, Error> {
 
 /// Those of `ids`, a JSON array, that exist; by id.
 pub(crate) async fn find_many(db: &Db, ids: String) -> Result<Vec<Music>, Error> {
-    const TEXT: &str = select_music!(
-        "FROM musics WHERE musics.id IN (SELECT value FROM json_each($1)) ORDER BY musics.id"
-    );
+    const TEXT: Sql = Sql {
+        sqlite: select_music!(
+            "FROM musics WHERE musics.id IN (SELECT value FROM json_each($1)) ORDER BY musics.id"
+        ),
+        postgres: select_music!(
+            "FROM musics WHERE musics.id = \
+             ANY (ARRAY (SELECT value::bigint FROM jsonb_array_elements_text($1::jsonb) AS value)) ORDER BY musics.id"
+        ),
+    };
     db.query("SELECT musics", TEXT).bind(ids).fetch_all().await
 }
 
@@ -229,28 +252,50 @@ pub(crate) fn rows<'a>(songs: impl IntoIterator<Item = &'a Song>) -> String {
     Value::Array(songs.into_iter().map(row).collect()).to_string()
 }
 
+/// Those who add what is missing follow each other, so that none of them adds what another one has added. To be called before what is there
+/// is looked up.
+pub(crate) async fn one_after_the_other(tx: &mut Tx) -> Result<(), Error> {
+    tx.lock("import").await
+}
+
 /// Adds those of the [`rows`] whose key is not there yet, in their order, and tells their ids and keys. Two of them must not have
-/// the same key.
+/// the same key. It takes the turn of [`one_after_the_other`] if that was not done before.
 pub(crate) async fn insert_missing(
     tx: &mut Tx,
     rows: String,
     created_by: Option<i64>,
 ) -> Result<Vec<(i64, String)>, Error> {
-    const TEXT: &str = "INSERT INTO musics (title, artist, album, genre, duration_ms, created_by, \
+    const TEXT: Sql = Sql {
+        sqlite: "INSERT INTO musics (title, artist, album, genre, duration_ms, created_by, \
          match_key, artist_folded, genre_folded, words) \
          SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, $2, \
          value ->> 5, value ->> 6, value ->> 7, value ->> 8 FROM json_each($1) AS song \
          WHERE NOT EXISTS (SELECT 1 FROM musics WHERE match_key = song.value ->> 5) ORDER BY song.key \
-         RETURNING id, match_key";
+         RETURNING id, match_key",
+        postgres: "INSERT INTO musics (title, artist, album, genre, duration_ms, created_by, \
+         match_key, artist_folded, genre_folded, words) \
+         SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, (value ->> 4)::bigint, $2, \
+         value ->> 5, value ->> 6, value ->> 7, value ->> 8 \
+         FROM jsonb_array_elements($1::jsonb) WITH ORDINALITY AS song (value, number) \
+         WHERE NOT EXISTS (SELECT 1 FROM musics WHERE match_key = song.value ->> 5) ORDER BY song.number \
+         RETURNING id, match_key",
+    };
+    one_after_the_other(tx).await?;
     tx.query("INSERT musics", TEXT).bind(rows).bind(created_by).fetch_all().await
 }
 
 /// For each of `keys`, a JSON array, the oldest song that has it, if one has.
 pub(crate) async fn find_by_keys(tx: &mut Tx, keys: String) -> Result<Vec<(String, Music)>, Error> {
-    const TEXT: &str = select_music!(
-        ", musics.match_key FROM json_each($1) AS wanted \
-         JOIN musics ON musics.id = (SELECT min(id) FROM musics WHERE match_key = wanted.value)"
-    );
+    const TEXT: Sql = Sql {
+        sqlite: select_music!(
+            ", musics.match_key FROM json_each($1) AS wanted \
+             JOIN musics ON musics.id = (SELECT min(id) FROM musics WHERE match_key = wanted.value)"
+        ),
+        postgres: select_music!(
+            ", musics.match_key FROM jsonb_array_elements_text($1::jsonb) AS wanted (value) \
+             JOIN musics ON musics.id = (SELECT min(id) FROM musics WHERE match_key = wanted.value)"
+        ),
+    };
     type Keyed = (i64, String, String, String, String, Option<i64>, Option<i64>, String);
     let found = tx.query("SELECT musics", TEXT).bind(keys).fetch_all::<Keyed>().await?;
     let keyed = |(id, title, artist, album, genre, duration_ms, created_by, key): Keyed| {
@@ -259,8 +304,13 @@ pub(crate) async fn find_by_keys(tx: &mut Tx, keys: String) -> Result<Vec<(Strin
     Ok(found.into_iter().map(keyed).collect())
 }
 
+/// As [`find`], for a change: until the transaction ends, nobody else changes it.
 pub(crate) async fn find_in(tx: &mut Tx, id: i64) -> Result<Option<Music>, Error> {
-    tx.query("SELECT musics", FIND).bind(id).fetch_optional().await
+    const TEXT: Sql = Sql {
+        sqlite: FIND,
+        postgres: select_music!("FROM musics WHERE musics.id = $1 FOR UPDATE"),
+    };
+    tx.query("SELECT musics", TEXT).bind(id).fetch_optional().await
 }
 
 /// Gives the song another content.
@@ -309,23 +359,39 @@ pub(crate) async fn reach(tx: &mut Tx, milestone: &'static str) -> Result<bool, 
     Ok(tx.query("INSERT milestones", TEXT).bind(milestone).execute().await? == 1)
 }
 
+/// Words as a query of the search, in the language of each database.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Matching {
+    pub(crate) sqlite: String,
+    pub(crate) postgres: String,
+}
+
+impl Matching {
+    fn text(self, dialect: Dialect) -> String {
+        match dialect {
+            Dialect::Sqlite => self.sqlite,
+            Dialect::Postgres => self.postgres,
+        }
+    }
+}
+
 /// Words as a query for the search: each is a prefix, and all have to be there.
 ///
 /// They need no escaping: a word has letters, digits and symbols only ([`text::words`]).
-pub(crate) fn matching(words: &BTreeSet<String>) -> String {
-    let mut query = String::new();
+pub(crate) fn matching(words: &BTreeSet<String>) -> Matching {
+    let mut query = Matching::default();
     let mut words = words.iter().peekable();
     while let Some(word) = words.next() {
         // They are sorted: if any begins with this one, the next one does, and whoever has that one has this one.
         if words.peek().is_some_and(|next| next.starts_with(word.as_str())) {
             continue;
         }
-        if !query.is_empty() {
-            query.push(' ');
+        if !query.sqlite.is_empty() {
+            query.sqlite.push(' ');
+            query.postgres.push_str(" & ");
         }
-        query.push('"');
-        query.push_str(word);
-        query.push_str("\"*");
+        query.sqlite.extend(["\"", word, "\"*"]);
+        query.postgres.extend(["'", word, "':*"]);
     }
     query
 }

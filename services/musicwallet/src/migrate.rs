@@ -28,11 +28,7 @@ pub(crate) fn run(reader: &mut Reader) -> Result<(), Failure> {
                 .collect::<Vec<_>>()
                 .join(", "),
         };
-        welcome::print(&format!(
-            "{}: version {} ({applied})",
-            report.path.display(),
-            report.version
-        ));
+        welcome::print(&format!("{}: version {} ({applied})", report.database, report.version));
     }
     Ok(())
 }

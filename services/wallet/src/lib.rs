@@ -23,7 +23,7 @@ use platform::{
     identity::{Caller, Verifier},
     problem::Problem,
     service::{Parts, Policy},
-    storage::{self, Db, Migrated},
+    storage::{self, Db, Location, Migrated},
 };
 use resilience::Client;
 use tokio_util::sync::CancellationToken;
@@ -40,8 +40,10 @@ platform::settings! {
         pub listen: SocketAddr = "127.0.0.1:9103", "WALLET_LISTEN";
         /// Address and port for health and metrics.
         pub internal_listen: SocketAddr = "127.0.0.1:9183", "WALLET_INTERNAL_LISTEN";
-        /// The SQLite file with the favourites; it is created with its folder.
-        pub database: PathBuf = "./data/wallet.db", "WALLET_DATABASE";
+        /// The favourites: a SQLite file, which is created with its folder, or `postgres://user@host:port/database`.
+        pub database: Location = "./data/wallet.db", "WALLET_DATABASE";
+        /// A file with the password for PostgreSQL.
+        pub database_password_file: Option<PathBuf> = none, "WALLET_DATABASE_PASSWORD_FILE";
         /// Base address of accounts, which has the keys to verify callers.
         pub accounts_url: HttpUrl = "http://127.0.0.1:9101", "WALLET_ACCOUNTS_URL";
         /// Base address of the catalog, which has the musics.
@@ -70,7 +72,9 @@ impl FromRef<Wallet> for Arc<Verifier> {
 /// As [`Db::open`]: one sentence with the file and the remedy.
 pub async fn router(config: &Config, parts: &Parts) -> anyhow::Result<Router> {
     let migrating = parts.health.latch("migrations");
-    let db = Db::open(&config.database, &store::MIGRATIONS, &parts.telemetry).await?;
+    let password = config.database_password_file.as_deref();
+    let db =
+        Db::open(config.database.clone(), password, &store::MIGRATIONS, &parts.telemetry).await?;
     drop(migrating);
     meter::start();
     let verifier = Arc::new(Verifier::new(&config.accounts_url, &parts.telemetry)?);
@@ -94,7 +98,8 @@ pub fn policy() -> Policy {
 /// # Errors
 /// As [`router`].
 pub async fn migrate(config: &Config) -> anyhow::Result<Migrated> {
-    storage::migrate(&config.database, &store::MIGRATIONS).await
+    let password = config.database_password_file.as_deref();
+    storage::migrate(config.database.clone(), password, &store::MIGRATIONS).await
 }
 
 /// What only user `id` may do with their favourites.

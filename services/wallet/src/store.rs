@@ -5,7 +5,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use platform::storage::{Db, Error, FromRow, Migration, Migrations, Row, RowError};
+use platform::storage::{Db, Error, FromRow, Migration, Migrations, Row, RowError, Sql};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use songs::text;
@@ -17,6 +17,7 @@ pub(crate) static MIGRATIONS: Migrations = Migrations {
         version: 1,
         name: "favourites",
         sqlite: include_str!("../migrations/sqlite/0001_favourites.sql"),
+        postgres: include_str!("../migrations/postgres/0001_favourites.sql"),
     }],
 };
 
@@ -98,13 +99,28 @@ pub(crate) async fn oldest(
     db.query("SELECT favourites", OLDEST).bind(user).bind(after).bind(limit).fetch_all().await
 }
 
-const NEWEST_OF: &str = "SELECT favourites.user_id, ranked.total, favourites.music_id, favourites.title, favourites.artist, \
-     favourites.album, favourites.genre, favourites.duration_ms \
-     FROM (SELECT id, count(*) OVER (PARTITION BY user_id) AS total, \
-     row_number() OVER (PARTITION BY user_id ORDER BY id DESC) AS place \
-     FROM favourites WHERE user_id IN (SELECT value FROM json_each($1))) AS ranked \
-     JOIN favourites ON favourites.id = ranked.id WHERE ranked.place <= $2 \
-     ORDER BY favourites.user_id, favourites.id DESC";
+/// The statement around what chooses the users.
+macro_rules! newest_of {
+    ($users:literal) => {
+        concat!(
+            "SELECT favourites.user_id, ranked.total, favourites.music_id, favourites.title, favourites.artist, \
+             favourites.album, favourites.genre, favourites.duration_ms \
+             FROM (SELECT id, count(*) OVER (PARTITION BY user_id) AS total, \
+             row_number() OVER (PARTITION BY user_id ORDER BY id DESC) AS place \
+             FROM favourites WHERE user_id ",
+            $users,
+            ") AS ranked JOIN favourites ON favourites.id = ranked.id WHERE ranked.place <= $2 \
+             ORDER BY favourites.user_id, favourites.id DESC"
+        )
+    };
+}
+
+const NEWEST_OF: Sql = Sql {
+    sqlite: newest_of!("IN (SELECT value FROM json_each($1))"),
+    postgres: newest_of!(
+        "= ANY (ARRAY (SELECT value::bigint FROM jsonb_array_elements_text($1::jsonb) AS value))"
+    ),
+};
 
 /// A music that a user of [`newest_of`] keeps.
 #[derive(Debug)]
@@ -142,8 +158,12 @@ pub(crate) async fn keeps(db: &Db, user: i64, music: i64) -> Result<bool, Error>
 
 /// Those of `keys`, a JSON array, whose song the user keeps, whichever music of the catalog it is.
 pub(crate) async fn kept_keys(db: &Db, user: i64, keys: String) -> Result<HashSet<String>, Error> {
-    const TEXT: &str = "SELECT DISTINCT match_key FROM favourites \
-         WHERE user_id = $1 AND match_key IN (SELECT value FROM json_each($2))";
+    const TEXT: Sql = Sql {
+        sqlite: "SELECT DISTINCT match_key FROM favourites \
+             WHERE user_id = $1 AND match_key IN (SELECT value FROM json_each($2))",
+        postgres: "SELECT DISTINCT match_key FROM favourites \
+             WHERE user_id = $1 AND match_key IN (SELECT value FROM jsonb_array_elements_text($2::jsonb) AS value)",
+    };
     let query = db.query("SELECT favourites", TEXT).bind(user).bind(keys);
     Ok(query.fetch_all::<(String,)>().await?.into_iter().map(|(key,)| key).collect())
 }
@@ -159,12 +179,19 @@ pub(crate) fn rows<'a>(musics: impl IntoIterator<Item = &'a Music>) -> String {
 
 /// Adds those of the [`rows`] that the user does not keep yet, in their order, and tells how many: wholly or not at all.
 pub(crate) async fn insert(db: &Db, user: i64, rows: String) -> Result<u64, Error> {
-    // "WHERE true": else the parser of SQLite takes ON for that of a join.
-    const TEXT: &str = "INSERT INTO favourites \
-         (user_id, music_id, title, artist, album, genre, duration_ms, match_key, added_at) \
-         SELECT $2, value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, $3 \
-         FROM json_each($1) AS kept WHERE true ORDER BY kept.key \
-         ON CONFLICT (user_id, music_id) DO NOTHING";
+    const TEXT: Sql = Sql {
+        // "WHERE true": else the parser of SQLite takes ON for that of a join.
+        sqlite: "INSERT INTO favourites \
+             (user_id, music_id, title, artist, album, genre, duration_ms, match_key, added_at) \
+             SELECT $2, value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, $3 \
+             FROM json_each($1) AS kept WHERE true ORDER BY kept.key \
+             ON CONFLICT (user_id, music_id) DO NOTHING",
+        postgres: "INSERT INTO favourites \
+             (user_id, music_id, title, artist, album, genre, duration_ms, match_key, added_at) \
+             SELECT $2, (value ->> 0)::bigint, value ->> 1, value ->> 2, value ->> 3, value ->> 4, (value ->> 5)::bigint, \
+             value ->> 6, $3 FROM jsonb_array_elements($1::jsonb) WITH ORDINALITY AS kept (value, number) \
+             ORDER BY kept.number ON CONFLICT (user_id, music_id) DO NOTHING",
+    };
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
     let now = i64::try_from(now).unwrap_or(i64::MAX);
     db.write("INSERT favourites", TEXT).bind(rows).bind(user).bind(now).execute().await

@@ -6,4 +6,5 @@ mod harness;
 mod jaeger;
 mod pages;
 mod playlists;
+mod postgres;
 mod songs;

@@ -1,5 +1,4 @@
-use platform::storage;
-use sqlx::{Connection, SqliteConnection, sqlite::SqliteConnectOptions};
+use platform::storage::{self, testing::TestDatabase};
 use telemetry::Telemetry;
 
 use super::*;
@@ -7,17 +6,22 @@ use super::*;
 #[tokio::test]
 async fn a_database_of_before_keeps_its_people_and_their_tokens() {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("accounts.db");
+    let database = TestDatabase::new(folder.path(), "accounts");
     let before = Migrations { list: &MIGRATIONS.list[..1], ..MIGRATIONS };
-    storage::migrate(&path, &before).await.unwrap();
-    let options = SqliteConnectOptions::new().filename(&path);
-    let mut old = SqliteConnection::connect_with(&options).await.unwrap();
-    let rows = "INSERT INTO users VALUES (7, 'Ada', 'ada', 'ada', 'a@example.org', 'hash', 1); \
-         INSERT INTO tokens VALUES (9, 7, x'01', 1, 2, 3)";
-    sqlx::raw_sql(rows).execute(&mut old).await.unwrap();
-    old.close().await.unwrap();
+    storage::migrate(database.location(), None, &before).await.unwrap();
+    let user = Sql {
+        sqlite: "INSERT INTO users VALUES (7, 'Ada', 'ada', 'ada', 'a@example.org', 'hash', 1)",
+        postgres: "INSERT INTO users OVERRIDING SYSTEM VALUE VALUES (7, 'Ada', 'ada', 'ada', 'a@example.org', 'hash', 1)",
+    };
+    database.run(user).await;
+    let token_of_before = Sql {
+        sqlite: "INSERT INTO tokens VALUES (9, 7, x'01', 1, 2, 3)",
+        postgres: "INSERT INTO tokens OVERRIDING SYSTEM VALUE VALUES (9, 7, '\\x01', 1, 2, 3)",
+    };
+    database.run(token_of_before).await;
 
-    let db = Db::open(&path, &MIGRATIONS, &Telemetry::disabled("test")).await.unwrap();
+    let telemetry = Telemetry::disabled("test");
+    let db = Db::open(database.location(), None, &MIGRATIONS, &telemetry).await.unwrap();
     let found = credentials(&db, "ada").await.unwrap().unwrap();
     assert_eq!((found.person.id, found.locked), (7, false));
     let used = token(&db, vec![1], 2).await.unwrap().unwrap();

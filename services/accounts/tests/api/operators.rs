@@ -1,6 +1,7 @@
 //! What operators do past the API.
 
 use accounts::operator;
+use platform::storage::Sql;
 use secrecy::ExposeSecret;
 use serde_json::json;
 use tracing_subscriber::filter::LevelFilter;
@@ -69,7 +70,11 @@ async fn a_password_that_is_reset_is_random_and_ends_all_else() {
     service.someone("ada").await;
     let token = format!("Token {}", service.token("ada").await);
     let session = service.session("ada", PASSWORD, &[]).await.text("session").to_owned();
-    service.sql("INSERT INTO sign_in_failures VALUES (x'00', 1, 1, 1)").await;
+    let failures = Sql {
+        sqlite: "INSERT INTO sign_in_failures VALUES (x'00', 1, 1, 1)",
+        postgres: "INSERT INTO sign_in_failures VALUES ('\\x00', 1, 1, 1)",
+    };
+    service.sql(failures).await;
     service.sign_in("ada", "wrong wrong").await;
     service.sql("UPDATE sign_in_failures SET next_at = next_at + 60000").await;
     let reset = async |service: &mut Service| {

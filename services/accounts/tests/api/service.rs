@@ -6,11 +6,10 @@ use accounts::{Config, NAME, open, policy, router};
 use platform::{
     health::Health,
     service::{Endpoint, Parts, ServerConfig, run},
-    storage::Db,
+    storage::{Db, Sql, testing::TestDatabase},
 };
 use reqwest::{Client, Method, header::HeaderMap};
 use serde_json::{Value, json};
-use sqlx::{Connection, SqliteConnection, sqlite::SqliteConnectOptions};
 use telemetry::{
     Telemetry,
     testing::{Captured, capture},
@@ -24,6 +23,7 @@ pub(crate) const PASSWORD: &str = "seven brave otters sing";
 pub(crate) struct Service {
     pub(crate) url: String,
     pub(crate) data: TempDir,
+    database: TestDatabase,
     pub(crate) telemetry: Telemetry,
     pub(crate) spans: Captured,
     client: Client,
@@ -75,15 +75,25 @@ impl Service {
 
     /// With so many hashers.
     pub(crate) async fn start_with(hashers: usize) -> Service {
+        Service::start_over(TestDatabase::new, hashers).await
+    }
+
+    /// Over a file in any case.
+    pub(crate) async fn start_on_file() -> Service {
+        Service::start_over(TestDatabase::file, 2).await
+    }
+
+    async fn start_over(make: fn(&Path, &str) -> TestDatabase, hashers: usize) -> Service {
         let (telemetry, spans) = capture(NAME);
         telemetry.install();
         let data = tempfile::tempdir().unwrap();
+        let database = make(data.path(), "accounts");
         let stopping = CancellationToken::new();
         let listener = bind("127.0.0.1:0");
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let running = serve(data.path(), hashers, &telemetry, &stopping, listener).await;
+        let running = serve(data.path(), &database, hashers, &telemetry, &stopping, listener).await;
         let client = Client::builder().no_proxy().build().unwrap();
-        Service { url, data, telemetry, spans, client, stopping, running }
+        Service { url, data, database, telemetry, spans, client, stopping, running }
     }
 
     /// Ends it and starts it again, at the same address and over the same files.
@@ -97,13 +107,15 @@ impl Service {
         (&mut self.running).await.unwrap().unwrap();
         let (telemetry, stopping) = (Telemetry::disabled(NAME), CancellationToken::new());
         let parts = Parts { telemetry, health: Health::new(), stopping };
-        let db = open(&config(self.data.path(), 2), &parts).await.unwrap();
+        let db = open(&config(self.data.path(), &self.database, 2), &parts).await.unwrap();
         let done = work(&db).await;
         db.close().await;
         drop(db);
         self.stopping = CancellationToken::new();
         let listener = bind(self.url.strip_prefix("http://").unwrap());
-        self.running = serve(self.data.path(), 2, &self.telemetry, &self.stopping, listener).await;
+        self.running =
+            serve(self.data.path(), &self.database, 2, &self.telemetry, &self.stopping, listener)
+                .await;
         self.client = Client::builder().no_proxy().build().unwrap();
         done
     }
@@ -224,20 +236,13 @@ impl Service {
     }
 
     /// Changes the database behind the service's back, as time or an accident would.
-    pub(crate) async fn sql(&self, statement: &'static str) {
-        let options = SqliteConnectOptions::new().filename(self.data.path().join("accounts.db"));
-        let mut connection = SqliteConnection::connect_with(&options).await.unwrap();
-        sqlx::query(statement).execute(&mut connection).await.unwrap();
-        connection.close().await.unwrap();
+    pub(crate) async fn sql(&self, statement: impl Into<Sql>) {
+        self.database.run(statement).await;
     }
 
     /// One number out of the database.
-    pub(crate) async fn number(&self, statement: &'static str) -> i64 {
-        let options = SqliteConnectOptions::new().filename(self.data.path().join("accounts.db"));
-        let mut connection = SqliteConnection::connect_with(&options).await.unwrap();
-        let number = sqlx::query_scalar(statement).fetch_one(&mut connection).await.unwrap();
-        connection.close().await.unwrap();
-        number
+    pub(crate) async fn number(&self, statement: impl Into<Sql>) -> i64 {
+        self.database.number(statement).await
     }
 
     /// The value of a series, labels and all; 0 where there is none.
@@ -258,23 +263,23 @@ fn bind(address: &str) -> TcpListener {
     TcpListener::bind(address).unwrap()
 }
 
-fn config(data: &Path, hashers: usize) -> Config {
-    let path = |name: &str| data.join(name).display().to_string();
+fn config(data: &Path, database: &TestDatabase, hashers: usize) -> Config {
     Config::from_pairs(&[
-        ("ACCOUNTS_DATABASE", &path("accounts.db")),
-        ("ACCOUNTS_SIGNING_KEY_FILE", &path("accounts.key")),
+        ("ACCOUNTS_DATABASE", database.setting()),
+        ("ACCOUNTS_SIGNING_KEY_FILE", data.join("accounts.key").to_str().unwrap()),
         ("ACCOUNTS_HASHERS", &hashers.to_string()),
     ])
 }
 
 async fn serve(
     data: &Path,
+    database: &TestDatabase,
     hashers: usize,
     telemetry: &Telemetry,
     stopping: &CancellationToken,
     listener: TcpListener,
 ) -> JoinHandle<anyhow::Result<()>> {
-    let config = config(data, hashers);
+    let config = config(data, database, hashers);
     let (telemetry, stopping) = (telemetry.clone(), stopping.clone());
     let parts = Parts { telemetry, health: Health::new(), stopping };
     let router = router(&config, &parts).await.unwrap();

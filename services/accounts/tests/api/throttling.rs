@@ -2,6 +2,7 @@
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use futures_util::future::join_all;
+use platform::storage::Sql;
 use reqwest::Method;
 use serde_json::json;
 
@@ -134,12 +135,15 @@ async fn a_hundred_are_tried_a_day_however_the_service_is_restarted() {
     assert_eq!(service.sign_in("ada", WRONG).await.status, 401);
     service.sql("UPDATE sign_in_failures SET failures = 98, next_at = 0").await;
     assert_eq!(service.sign_in("ada", WRONG).await.status, 401);
-    let seconds = "SELECT (next_at - unixepoch() * 1000) / 1000 FROM sign_in_failures";
+    let seconds = Sql {
+        sqlite: "SELECT (next_at - unixepoch() * 1000) / 1000 FROM sign_in_failures",
+        postgres: "SELECT (next_at - extract(epoch FROM now())::bigint * 1000) / 1000 FROM sign_in_failures",
+    };
     assert!(service.number(seconds).await <= 10);
     service.wait_out().await;
     assert_eq!(service.sign_in("ada", WRONG).await.status, 401);
     service.restart().await;
-    let day = "SELECT next_at = (day + 1) * 86400000 AND failures = 100 FROM sign_in_failures";
+    let day = "SELECT count(*) FROM sign_in_failures WHERE next_at = (day + 1) * 86400000 AND failures = 100";
     assert_eq!(service.number(day).await, 1, "until the end of the day");
     for password in [WRONG, PASSWORD] {
         refused(&service.sign_in("ada", password).await);
@@ -182,7 +186,10 @@ async fn a_known_device_is_not_locked_out_by_a_stranger() {
             service.wait_out().await;
         }
     }
-    let longest = "SELECT max(next_at - unixepoch() * 1000) FROM sign_in_failures";
+    let longest = Sql {
+        sqlite: "SELECT max(next_at - unixepoch() * 1000) FROM sign_in_failures",
+        postgres: "SELECT max(next_at - extract(epoch FROM now())::bigint * 1000) FROM sign_in_failures",
+    };
     assert!(service.number(longest).await <= 11_000, "the owner waits ten seconds at most");
     service.sql("UPDATE sign_in_failures SET failures = 100, next_at = (day + 1) * 86400000").await;
     refused(&service.session("ada", PASSWORD, &[here]).await);

@@ -79,7 +79,7 @@ mod tests {
     }
 
     fn words(search: &str) -> String {
-        read(&[("search", search)]).unwrap().filter.words.unwrap()
+        read(&[("search", search)]).unwrap().filter.words.unwrap().sqlite
     }
 
     #[test]

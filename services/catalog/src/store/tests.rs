@@ -1,12 +1,16 @@
+use platform::storage::testing::TestDatabase;
 use telemetry::Telemetry;
 use tempfile::TempDir;
 
 use super::*;
 
-async fn catalog() -> (Db, TempDir) {
+/// A file, or a database on the server that `MUSICWALLET_TEST_POSTGRES` names.
+async fn catalog() -> (Db, (TestDatabase, TempDir)) {
     let folder = TempDir::new().unwrap();
-    let path = folder.path().join("catalog.db");
-    (Db::open(&path, &MIGRATIONS, &Telemetry::disabled("catalog")).await.unwrap(), folder)
+    let database = TestDatabase::new(folder.path(), "catalog");
+    let telemetry = Telemetry::disabled("catalog");
+    let db = Db::open(database.location(), None, &MIGRATIONS, &telemetry).await.unwrap();
+    (db, (database, folder))
 }
 
 fn song(title: &str, artist: &str) -> Song {
@@ -14,24 +18,39 @@ fn song(title: &str, artist: &str) -> Song {
     Song { title, artist, album: String::new(), genre: String::new(), duration_ms: None }
 }
 
-/// The index of the words says the same as the table, or SQLite finds the difference.
+/// The index of the words says the same as the table, or SQLite finds the difference. PostgreSQL has them in the row.
 async fn check_words(db: &Db) {
-    const TEXT: &str =
-        "INSERT INTO musics_words (musics_words, rank) VALUES ('integrity-check', 1)";
+    const TEXT: Sql = Sql {
+        sqlite: "INSERT INTO musics_words (musics_words, rank) VALUES ('integrity-check', 1)",
+        postgres: "SELECT 1",
+    };
     db.write("INSERT musics_words", TEXT).execute().await.unwrap();
 }
 
 #[tokio::test]
 async fn every_page_is_found_by_a_seek_and_needs_no_sorting() {
-    let (db, _folder) = catalog().await;
+    let (db, (database, _folder)) = catalog().await;
+    if database.dialect() == Dialect::Postgres {
+        // It plans by what there is.
+        let songs = (0..3_000).map(|number| Song {
+            genre: format!("genre {}", number % 50),
+            ..song(&format!("song{number}"), &format!("artist {}", number % 500))
+        });
+        let songs: Vec<Song> = songs.collect();
+        let mut tx = db.begin().await.unwrap();
+        assert_eq!(insert_missing(&mut tx, rows(&songs), Some(7)).await.unwrap().len(), 3_000);
+        tx.query("ANALYZE", "ANALYZE musics").execute().await.unwrap();
+        tx.commit().await.unwrap();
+    }
     let filter = |words: Option<&str>, artist: Option<&str>, genre: Option<&str>, created_by| {
-        let [words, artist, genre] = [words, artist, genre].map(|it| it.map(str::to_owned));
+        let words = words.map(|word| matching(&[word.to_owned()].into()));
+        let [artist, genre] = [artist, genre].map(|it| it.map(str::to_owned));
         Filter { words, artist, genre, created_by }
     };
     for (filter, expected) in [
         // "M": by the words; ">": behind an id; the order is that of the ids.
         (
-            filter(Some("\"a\"*"), Some("a"), Some("g"), Some(1)),
+            filter(Some("song2999"), Some("a"), Some("g"), Some(1)),
             "SCAN musics_words VIRTUAL TABLE INDEX 64:M1>",
         ),
         (
@@ -48,11 +67,27 @@ async fn every_page_is_found_by_a_seek_and_needs_no_sorting() {
         ),
         (filter(None, None, None, None), "USING INTEGER PRIMARY KEY (rowid>?)"),
     ] {
-        let query = filter.bind(db.query("EXPLAIN musics", filter.way().plan)).bind(0).bind(1);
-        let plan = query.fetch_all::<(i64, i64, i64, String)>().await.unwrap();
-        let plan: Vec<String> = plan.into_iter().map(|it| it.3).collect();
-        assert!(plan[0].contains(expected), "{plan:?}");
-        assert!(!plan.iter().any(|it| it.contains("TEMP B-TREE")), "{plan:?}");
+        let mut tx = db.begin().await.unwrap();
+        let query = filter.bind(tx.query("EXPLAIN musics", filter.way().plan)).bind(0).bind(1);
+        if database.dialect() == Dialect::Sqlite {
+            let plan = query.fetch_all::<(i64, i64, i64, String)>().await.unwrap();
+            let plan: Vec<String> = plan.into_iter().map(|it| it.3).collect();
+            assert!(plan[0].contains(expected), "{plan:?}");
+            assert!(!plan.iter().any(|it| it.contains("TEMP B-TREE")), "{plan:?}");
+            continue;
+        }
+        // PostgreSQL chooses the index by itself, whichever way we mean.
+        let plan = query.fetch_all::<(String,)>().await.unwrap();
+        let plan: Vec<String> = plan.into_iter().map(|it| it.0).collect();
+        let has = |part: &str| plan.iter().any(|it| it.contains(part));
+        assert!(has("Index Cond: ") && has("(id > ") && !has("Sort"), "{plan:?}");
+    }
+    if database.dialect() == Dialect::Postgres {
+        let filter = filter(Some("song2999"), None, None, None);
+        let mut tx = db.begin().await.unwrap();
+        let query = filter.bind(tx.query("EXPLAIN musics", filter.way().plan)).bind(0).bind(1);
+        let plan = query.fetch_all::<(String,)>().await.unwrap();
+        assert!(plan.iter().any(|it| it.0.contains("Index Scan on musics_by_lexemes")), "{plan:?}");
     }
 }
 
@@ -95,4 +130,70 @@ async fn missing_songs_are_added_in_their_order_and_counted() {
     );
     assert!(all.iter().all(|it| it.created_by.is_none() && it.duration_ms.is_none()));
     check_words(&db).await;
+}
+
+#[tokio::test]
+async fn two_imports_at_the_same_time_add_each_song_once() {
+    let (db, _database) = catalog().await;
+    let songs: Vec<_> = (0..200).map(|number| song(&format!("Song {number}"), "A")).collect();
+    let rows = rows(&songs);
+    let import = async || {
+        let mut tx = db.begin().await.unwrap();
+        let added = insert_missing(&mut tx, rows.clone(), None).await.unwrap();
+        tx.commit().await.unwrap();
+        added.len()
+    };
+    let (one, other, third) = tokio::join!(import(), import(), import());
+    assert_eq!(one + other + third, 200);
+}
+
+#[tokio::test]
+async fn two_changes_at_the_same_time_follow_each_other() {
+    let (db, _database) = catalog().await;
+    let id = insert(&db, &song("", "A"), 7).await.unwrap();
+    let add = async |letter: &str| {
+        let mut tx = db.begin().await.unwrap();
+        let Music { title, .. } = find_in(&mut tx, id).await.unwrap().unwrap();
+        update(&mut tx, id, &song(&(title + letter), "A")).await.unwrap();
+        tx.commit().await.unwrap();
+    };
+    tokio::join!(add("x"), add("x"), add("x"));
+    assert_eq!(find(&db, id).await.unwrap().unwrap().title, "xxx");
+}
+
+#[tokio::test]
+async fn words_of_every_script_are_found_by_their_beginnings() {
+    let (db, _database) = catalog().await;
+    let titles = [
+        "Björk",
+        "夜に駆ける",
+        "Ночь",
+        "naïve ★",
+        "3 AM",
+        "rock'n'roll",
+        "O\\'Brien",
+        "Zebra zebras",
+    ];
+    for title in titles {
+        insert(&db, &song(title, "Somebody"), 1).await.unwrap();
+    }
+    for (search, expected) in [
+        ("bj", vec!["Björk"]),
+        ("駆", vec!["夜に駆ける"]),
+        ("ноч", vec!["Ночь"]),
+        ("★ naive", vec!["naïve ★"]),
+        ("3", vec!["3 AM"]),
+        ("n roll", vec!["rock'n'roll"]),
+        ("o'brien", vec!["O\\'Brien"]),
+        ("zeb", vec!["Zebra zebras"]),
+        ("ebra", vec![]),
+        ("som", titles.to_vec()),
+    ] {
+        let words = Some(matching(&text::words([search])));
+        let filter = Filter { words, ..Filter::default() };
+        let found = page(&db, &filter, 0, 100).await.unwrap();
+        let found: Vec<_> = found.iter().map(|it| it.title.as_str()).collect();
+        assert_eq!(found, expected, "{search}");
+        assert_eq!(count(&db, &filter).await.unwrap() as usize, expected.len());
+    }
 }

@@ -1,14 +1,33 @@
-//! The catalog as it runs, over a real file.
+//! The catalog as it runs, over a real database.
 
-use std::{ops::Deref, path::Path, sync::Arc};
+use std::{ops::Deref, sync::Arc};
 
-use platform::identity::Signer;
+use platform::{identity::Signer, storage::testing::TestDatabase};
 use reqwest::Method;
 use serde_json::Value;
 use tempfile::TempDir;
 
 pub(crate) use crate::served::{ANNA, Answer, BORIS, answer};
 use crate::served::{Served, accounts};
+
+/// A database of its own: a file in a folder, or one on the server that `MUSICWALLET_TEST_POSTGRES` names.
+pub(crate) struct Place {
+    pub(crate) database: TestDatabase,
+    _folder: TempDir,
+}
+
+impl Place {
+    pub(crate) fn new() -> Place {
+        let folder = TempDir::new().unwrap();
+        Place { database: TestDatabase::new(folder.path(), "catalog"), _folder: folder }
+    }
+
+    /// A file in any case: what is tested is its lock.
+    pub(crate) fn file() -> Place {
+        let folder = TempDir::new().unwrap();
+        Place { database: TestDatabase::file(folder.path(), "catalog"), _folder: folder }
+    }
+}
 
 pub(crate) struct App(Served);
 
@@ -22,18 +41,17 @@ impl Deref for App {
 
 impl App {
     /// Over a new catalog.
-    pub(crate) async fn start() -> (App, TempDir) {
-        let folder = TempDir::new().unwrap();
-        (App::start_in(folder.path(), &[]).await, folder)
+    pub(crate) async fn start() -> (App, Place) {
+        let place = Place::new();
+        (App::start_in(&place, &[]).await, place)
     }
 
-    /// Over the catalog in `folder`.
-    pub(crate) async fn start_in(folder: &Path, settings: &[(&str, &str)]) -> App {
+    /// Over the catalog that is there.
+    pub(crate) async fn start_in(place: &Place, settings: &[(&str, &str)]) -> App {
         let signer = Arc::new(Signer::generate().unwrap());
         let accounts = accounts(&signer).await;
-        let database = folder.join("catalog.db");
         let mut pairs = vec![
-            ("CATALOG_DATABASE", database.to_str().unwrap()),
+            ("CATALOG_DATABASE", place.database.setting()),
             ("CATALOG_ACCOUNTS_URL", accounts.as_str()),
         ];
         pairs.extend(settings);

@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 
-use crate::app::{ANNA, App, BORIS};
+use crate::app::{ANNA, App, BORIS, Place};
 
 /// Titles, artists and genres of a small catalog; ids count from 1.
 const SONGS: [(&str, &str, &str); 8] = [
@@ -16,7 +16,7 @@ const SONGS: [(&str, &str, &str); 8] = [
     ("Sigur's Lost Tape", "Tribute Band", "post rock"),   // 8
 ];
 
-async fn start() -> (App, tempfile::TempDir) {
+async fn start() -> (App, Place) {
     let (app, folder) = App::start().await;
     for (at, (title, artist, genre)) in SONGS.into_iter().enumerate() {
         let user = if at % 2 == 0 { ANNA } else { BORIS };

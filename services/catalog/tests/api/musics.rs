@@ -1,6 +1,6 @@
 use serde_json::json;
 
-use crate::app::{ANNA, App, BORIS};
+use crate::app::{ANNA, App, BORIS, Place};
 
 #[tokio::test]
 async fn a_song_is_added_read_changed_and_removed() {
@@ -45,8 +45,8 @@ async fn a_song_is_added_read_changed_and_removed() {
 
 #[tokio::test]
 async fn only_the_owner_changes_and_removes() {
-    let folder = tempfile::TempDir::new().unwrap();
-    let app = App::start_in(folder.path(), &[("CATALOG_SEED", "true")]).await;
+    let place = Place::new();
+    let app = App::start_in(&place, &[("CATALOG_SEED", "true")]).await;
     let added = app.post("/musics", ANNA, json!({"title": "T", "artist": "A"})).await;
     let annas = added.header("location").unwrap();
     for (path, why) in [(annas, "another's"), ("/musics/1", "nobody's")] {
@@ -115,26 +115,25 @@ async fn of_two_changes_at_the_same_time_none_is_lost() {
 #[tokio::test]
 async fn a_first_start_plants_songs_once_and_only_into_an_empty_catalog() {
     let seeded = [("CATALOG_SEED", "true")];
-    let folder = tempfile::TempDir::new().unwrap();
-    let app = App::start_in(folder.path(), &[]).await;
+    let place = Place::new();
+    let app = App::start_in(&place, &[]).await;
     assert_eq!(app.total("").await, 0);
     app.stop().await;
-    let app = App::start_in(folder.path(), &seeded).await;
+    let app = App::start_in(&place, &seeded).await;
     assert_eq!(app.total("").await, 40);
     assert_eq!(app.total("&search=bjorkdal").await, 3);
     assert_eq!(app.get("/musics/1").await.json["created_by"], json!(null));
     assert_eq!(app.metric("catalog_musics_created_total{source=\"seed\"}"), 40.0);
     app.stop().await;
-    let app = App::start_in(folder.path(), &seeded).await;
+    let app = App::start_in(&place, &seeded).await;
     assert_eq!(app.total("").await, 40);
 }
 
 #[tokio::test]
-async fn a_second_catalog_on_the_same_data_does_not_start() {
-    let folder = tempfile::TempDir::new().unwrap();
-    let app = App::start_in(folder.path(), &[]).await;
-    let database = folder.path().join("catalog.db");
-    let config = catalog::Config::from_pairs(&[("CATALOG_DATABASE", database.to_str().unwrap())]);
+async fn a_second_catalog_on_the_same_file_does_not_start() {
+    let place = Place::file();
+    let app = App::start_in(&place, &[]).await;
+    let config = catalog::Config::from_pairs(&[("CATALOG_DATABASE", place.database.setting())]);
     let refused = catalog::migrate(&config).await.unwrap_err().to_string();
     assert!(
         refused.contains("in use by another MusicWallet") && refused.contains("CATALOG_DATABASE"),

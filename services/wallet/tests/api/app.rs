@@ -1,9 +1,9 @@
-//! The wallet as it runs, over a real file, and the real catalog behind a line that can be cut.
+//! The wallet as it runs, over a real database, and the real catalog behind a line that can be cut.
 
-use std::{ops::Deref, path::Path, sync::Arc};
+use std::{ops::Deref, sync::Arc};
 
 use axum::{Router, body::Bytes};
-use platform::identity::Signer;
+use platform::{identity::Signer, storage::testing::TestDatabase};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -15,6 +15,28 @@ use tokio::{
 
 pub(crate) use crate::served::{ANNA, Answer, BORIS, answer};
 use crate::served::{Served, accounts};
+
+/// The databases of both: files in a folder, or on the server that `MUSICWALLET_TEST_POSTGRES` names.
+pub(crate) struct Place {
+    pub(crate) wallet: TestDatabase,
+    catalog: TestDatabase,
+    _folder: TempDir,
+}
+
+impl Place {
+    pub(crate) fn new() -> Place {
+        let folder = TempDir::new().unwrap();
+        let database = |name| TestDatabase::new(folder.path(), name);
+        Place { wallet: database("wallet"), catalog: database("catalog"), _folder: folder }
+    }
+
+    /// Files in any case: what is tested is their lock.
+    pub(crate) fn files() -> Place {
+        let folder = TempDir::new().unwrap();
+        let database = |name| TestDatabase::file(folder.path(), name);
+        Place { wallet: database("wallet"), catalog: database("catalog"), _folder: folder }
+    }
+}
 
 pub(crate) struct App {
     wallet: Served,
@@ -32,25 +54,24 @@ impl Deref for App {
 
 impl App {
     /// Over a new wallet and a new catalog.
-    pub(crate) async fn start() -> (App, TempDir) {
-        let folder = TempDir::new().unwrap();
-        (App::start_in(folder.path()).await, folder)
+    pub(crate) async fn start() -> (App, Place) {
+        let place = Place::new();
+        (App::start_in(&place).await, place)
     }
 
-    /// Over those in `folder`.
-    pub(crate) async fn start_in(folder: &Path) -> App {
+    /// Over those that are there.
+    pub(crate) async fn start_in(place: &Place) -> App {
         let signer = Arc::new(Signer::generate().unwrap());
         let accounts = accounts(&signer).await;
-        let path = |name| folder.join(name).to_str().unwrap().to_owned();
         let config = catalog::Config::from_pairs(&[
-            ("CATALOG_DATABASE", &path("catalog.db")),
+            ("CATALOG_DATABASE", place.catalog.setting()),
             ("CATALOG_ACCOUNTS_URL", &accounts),
         ]);
         let router = async |parts: &_| catalog::router(&config, parts).await;
         let catalog = Served::start(catalog::NAME, catalog::policy(), &signer, router).await;
         let (address, line) = line_to(catalog.address.clone()).await;
         let config = wallet::Config::from_pairs(&[
-            ("WALLET_DATABASE", &path("wallet.db")),
+            ("WALLET_DATABASE", place.wallet.setting()),
             ("WALLET_ACCOUNTS_URL", &accounts),
             ("WALLET_CATALOG_URL", &format!("http://{address}")),
         ]);

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::app::{ANNA, App, BORIS};
+use crate::app::{ANNA, App, BORIS, Place};
 
 #[tokio::test]
 async fn a_music_is_kept_listed_and_let_go() {
@@ -140,10 +140,9 @@ async fn without_a_valid_assertion_there_is_nothing_to_see() {
 
 #[tokio::test]
 async fn a_second_wallet_on_the_same_data_does_not_start() {
-    let folder = tempfile::TempDir::new().unwrap();
-    let app = App::start_in(folder.path()).await;
-    let database = folder.path().join("wallet.db");
-    let config = wallet::Config::from_pairs(&[("WALLET_DATABASE", database.to_str().unwrap())]);
+    let place = Place::files();
+    let app = App::start_in(&place).await;
+    let config = wallet::Config::from_pairs(&[("WALLET_DATABASE", place.wallet.setting())]);
     let refused = wallet::migrate(&config).await.unwrap_err().to_string();
     assert!(
         refused.contains("in use by another MusicWallet") && refused.contains("WALLET_DATABASE"),

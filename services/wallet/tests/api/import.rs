@@ -8,7 +8,7 @@ use serde_json::json;
 use tracing_subscriber::{layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
 use crate::{
-    app::{ANNA, App, BORIS},
+    app::{ANNA, App, BORIS, Place},
     served::{odd_songs, songs},
 };
 
@@ -122,8 +122,8 @@ async fn a_catalog_that_goes_away_interrupts_an_import_and_sending_it_again_resu
 
 #[tokio::test]
 async fn a_stop_ends_an_import_after_its_batch_and_sending_it_again_resumes() {
-    let folder = tempfile::TempDir::new().unwrap();
-    let app = App::start_in(folder.path()).await;
+    let place = Place::new();
+    let app = App::start_in(&place).await;
     app.get("/export").await;
     app.stopping.cancel(); // for a second, it still takes requests
     let interrupted = app.import(ANNA, songs(2_500)).await;
@@ -132,7 +132,7 @@ async fn a_stop_ends_an_import_after_its_batch_and_sending_it_again_resumes() {
     assert!(detail.contains("1000 of 2500 records are done, 1000 of them new"), "{detail}");
     app.stop().await;
 
-    let app = App::start_in(folder.path()).await;
+    let app = App::start_in(&place).await;
     assert_eq!(app.ids(ANNA).await.len(), 1_000);
     let resumed = app.import(ANNA, songs(2_500)).await.json;
     assert_eq!((&resumed["added"], &resumed["already"]), (&json!(1500), &json!(1000)));
