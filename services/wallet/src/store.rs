@@ -122,7 +122,7 @@ const NEWEST_OF: Sql = Sql {
     ),
 };
 
-/// A music that a user of [`newest_of`] keeps.
+/// A music that a user of [`newest_of()`] keeps.
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub(crate) user: i64,
