@@ -1,10 +1,11 @@
 //! Changing and deleting one's own account.
 
-use axum::{Router, extract::State, routing::put};
+use axum::extract::State;
 use http::StatusCode;
 use platform::{
     extract::{Json, Path},
     identity::Caller,
+    openapi::{OpenApiRouter, routes},
     problem::Problem,
     storage::Tx,
 };
@@ -13,7 +14,7 @@ use serde_json::Value;
 use tokio::task::spawn_blocking;
 
 use crate::{
-    Accounts,
+    Accounts, bodies,
     form::Form,
     meter, now,
     people::not_found,
@@ -23,11 +24,22 @@ use crate::{
     via::Via,
 };
 
-pub(crate) fn router() -> Router<Accounts> {
-    Router::new().route("/users/{id}", put(replace).patch(change).delete(delete))
+pub(crate) fn router() -> OpenApiRouter<Accounts> {
+    // Reading, `GET /users/{id}`, is in `people.rs`.
+    OpenApiRouter::new().routes(routes!(replace, change, delete))
 }
 
-/// `PUT /users/{id}`: name, email and password, all of them; else as `PATCH`.
+/// Give one's own account another name, email and password
+///
+/// All of them. All other sessions and tokens end. `id`, `favourite_musics` and `favourite_count` may be sent back and change nothing.
+#[utoipa::path(
+    put, path = "/users/{id}", tag = "people", params(("id" = i64, Path)), request_body = bodies::NewUser,
+    responses(
+        (status = 200, body = bodies::User), (status = 403, description = "It is somebody else."),
+        (status = 404, description = "There is nobody with this id."),
+        (status = 409, description = "Somebody has this username, or one that looks like it.")
+    )
+)]
 async fn replace(
     State(accounts): State<Accounts>,
     caller: Caller,
@@ -37,8 +49,18 @@ async fn replace(
     edit(&accounts, &caller, id, body, true).await
 }
 
-/// `PATCH /users/{id}`: 200 with the person as they are now; 404 for nobody, 403 for another one, 400 with every mistake, 409 when
-/// somebody has the name. With another password all other sessions and tokens end.
+/// Change some fields of one's own account
+///
+/// With another password all other sessions and tokens end. `id`, `favourite_musics` and `favourite_count` may be sent back and change
+/// nothing.
+#[utoipa::path(
+    patch, path = "/users/{id}", tag = "people", params(("id" = i64, Path)), request_body = bodies::UserChange,
+    responses(
+        (status = 200, body = bodies::User), (status = 403, description = "It is somebody else."),
+        (status = 404, description = "There is nobody with this id."),
+        (status = 409, description = "Somebody has this username, or one that looks like it.")
+    )
+)]
 async fn change(
     State(accounts): State<Accounts>,
     caller: Caller,
@@ -85,7 +107,16 @@ async fn edit(
     Ok(Json(user))
 }
 
-/// `DELETE /users/{id}`: 204, and the account, its tokens and its sessions are gone; 404 for nobody, 403 for another one.
+/// Delete one's own account
+///
+/// With its tokens and sessions.
+#[utoipa::path(
+    delete, path = "/users/{id}", tag = "people", params(("id" = i64, Path)),
+    responses(
+        (status = 204), (status = 403, description = "It is somebody else."),
+        (status = 404, description = "There is nobody with this id.")
+    )
+)]
 async fn delete(
     State(accounts): State<Accounts>,
     caller: Caller,

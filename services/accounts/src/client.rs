@@ -5,14 +5,20 @@ use std::net::{IpAddr, Ipv6Addr};
 use axum::extract::FromRequestParts;
 use http::{HeaderMap, request::Parts};
 use platform::problem::{FieldError, Problem};
+use utoipa::IntoParams;
 
 use crate::secret::Secret;
 
 /// The client behind the gateway. Only the gateway reaches this port, so its word is taken.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
 pub(crate) struct Client {
-    /// Header `x-client-address`; without it no limit per address counts. Of IPv6 it is the /64: whoever has one address there has all.
+    /// The address of the client; without it no limit per address counts. Of IPv6 it is the /64: whoever has one address there has all.
+    #[param(rename = "x-client-address", value_type = Option<String>, example = "192.0.2.1")]
     pub(crate) address: Option<IpAddr>,
-    /// Header `x-device`, which comes from the client's cookie: what cannot be one is nobody's.
+    /// The secret of a known device, which comes from the client's cookie and counts where a password is tried; what cannot be one is
+    /// nobody's.
+    #[param(rename = "x-device", value_type = Option<String>)]
     pub(crate) device: Option<Secret>,
 }
 

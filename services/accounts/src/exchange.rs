@@ -2,17 +2,22 @@
 
 use std::time::Duration;
 
-use axum::{Router, extract::State, routing::post};
+use axum::extract::State;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use http::StatusCode;
-use platform::{extract::Json, problem::Problem};
+use platform::{
+    extract::Json,
+    openapi::{OpenApiRouter, routes},
+    problem::Problem,
+};
 use secrecy::ExposeSecret;
 use serde::Serialize;
 use serde_json::Value;
 use tokio::time::timeout;
+use utoipa::ToSchema;
 
 use crate::{
-    Accounts,
+    Accounts, bodies,
     client::Client,
     form::Form,
     meter, now,
@@ -29,19 +34,29 @@ const NOTED: i64 = 60_000;
 /// How long a request waits for that note. The statement goes on by itself.
 const NOTING: Duration = Duration::from_millis(250);
 
-pub(crate) fn router() -> Router<Accounts> {
-    Router::new().route("/credentials/exchange", post(exchange))
+pub(crate) fn router() -> OpenApiRouter<Accounts> {
+    OpenApiRouter::new().routes(routes!(exchange))
 }
 
 /// Who it is, in a form that others can check and in one that the gateway can read.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Exchanged {
+    /// A JWT of a minute, for `Authorization: Bearer`.
     assertion: String,
+    #[schema(value_type = bodies::Person)]
     user: Person,
 }
 
-/// `POST /credentials/exchange`, whose body has the public header as it came, `authorization`, or the secret of a browser, `session`: 200
-/// with an assertion of a minute; 401 for a credential that nobody has, or whose owner is locked; 429 for passwords after failures.
+/// An assertion for a public credential
+///
+/// Of a minute. Passwords can be refused for a while after failures (429); tokens and sessions never are.
+#[utoipa::path(
+    post, path = "/credentials/exchange", tag = "credentials", security(()), params(Client), request_body = bodies::Credential,
+    responses(
+        (status = 200, body = Exchanged),
+        (status = 401, description = "Nobody has this credential any more, or its owner is locked.")
+    )
+)]
 async fn exchange(
     State(accounts): State<Accounts>,
     client: Client,

@@ -6,6 +6,7 @@
 //! enough to serve, `throttle.rs` guessing slow, `store.rs` has every statement. [`operator`] is for who runs all this.
 
 mod account;
+mod bodies;
 mod client;
 mod exchange;
 mod form;
@@ -35,9 +36,10 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use axum::{Json, Router, extract::FromRef, extract::State, routing::get};
+use axum::{Json, Router, extract::FromRef, extract::State};
 use platform::{
     identity::{Keys, Signer, Verifier},
+    openapi::{About, Callers, OpenApiRouter, documented, routes},
     service::{Parts, Policy, RouteLimits},
     storage::{self, Db, Location, Migrated},
 };
@@ -93,7 +95,11 @@ pub async fn router(config: &Config, parts: &Parts) -> anyhow::Result<Router> {
     tokio::spawn(sweep::run(db.clone(), parts.stopping.clone()));
     let (hashers, throttle) = (Hashers::new(hashers(config)), Throttle::new());
     let accounts = Accounts { db, signer, verifier, hashers, throttle };
-    Ok(Router::new()
+    Ok(documented(routes().with_state(accounts), &ABOUT))
+}
+
+fn routes() -> OpenApiRouter<Accounts> {
+    OpenApiRouter::new()
         .merge(users::router())
         .merge(people::router())
         .merge(account::router())
@@ -102,9 +108,17 @@ pub async fn router(config: &Config, parts: &Parts) -> anyhow::Result<Router> {
         .merge(tokens::router())
         .merge(sessions::router())
         .merge(exchange::router())
-        .route("/.well-known/jwks.json", get(keys))
-        .with_state(accounts))
+        .routes(routes!(keys))
 }
+
+const ABOUT: About = About {
+    title: "MusicWallet accounts",
+    description: "Who there is, what proves it, and the assertions by which the other services believe it. Only the gateway and the other \
+        services reach this port.\n\n\
+        A body with a field that is not known is refused with all its other mistakes. Errors are problems (RFC 9457) and never quote what \
+        was written. Every answer names its trace.",
+    callers: Callers::Services,
+};
 
 /// Opens and migrates the database; [`operator`] needs nothing else.
 ///
@@ -141,6 +155,12 @@ fn hashers(config: &Config) -> NonZeroUsize {
     })
 }
 
+/// The keys that verify assertions
+///
+/// A JWK set (RFC 7517).
+#[utoipa::path(
+    get, path = "/.well-known/jwks.json", tag = "credentials", security(()), responses((status = 200, body = bodies::Keys))
+)]
 async fn keys(State(accounts): State<Accounts>) -> Json<Keys> {
     Json(accounts.signer.keys().clone())
 }

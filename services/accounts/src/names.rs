@@ -1,16 +1,17 @@
 //! The names behind ids, and the ids behind names, for services that show or filter by them.
 
-use axum::{Router, extract::State, routing::get};
+use axum::extract::State;
 use http::StatusCode;
 use platform::{
     extract::{Json, Query},
     identity::Caller,
+    openapi::{OpenApiRouter, routes},
     problem::{FieldError, Problem},
 };
 use serde::Deserialize;
 
 use crate::{
-    Accounts,
+    Accounts, bodies,
     store::{self, Person},
     username::Username,
 };
@@ -18,8 +19,8 @@ use crate::{
 /// How many names one call may ask for.
 const MOST: usize = 500;
 
-pub(crate) fn router() -> Router<Accounts> {
-    Router::new().route("/users/names", get(by_ids)).route("/users/by-name", get(by_name))
+pub(crate) fn router() -> OpenApiRouter<Accounts> {
+    OpenApiRouter::new().routes(routes!(by_ids)).routes(routes!(by_name))
 }
 
 #[derive(Deserialize)]
@@ -27,7 +28,14 @@ struct Ids {
     ids: String,
 }
 
-/// `GET /users/names?ids=1,2,3`: the names of those that there are, by id.
+/// The names behind ids
+///
+/// Of those that there are, by id.
+#[utoipa::path(
+    get, path = "/users/names", tag = "people",
+    params(("ids" = String, Query, description = "Ids divided by commas, 500 at most.", pattern = "^[0-9]+(,[0-9]+){0,499}$", example = "1,2,3")),
+    responses((status = 200, body = Vec<bodies::Person>))
+)]
 async fn by_ids(
     State(accounts): State<Accounts>,
     _: Caller,
@@ -49,7 +57,14 @@ struct ByName {
     username: String,
 }
 
-/// `GET /users/by-name?username=x`: the person of that name, however it is spelled; else 404.
+/// Who has a name
+///
+/// However it is spelled.
+#[utoipa::path(
+    get, path = "/users/by-name", tag = "people",
+    params(("username" = String, Query, example = "ada")),
+    responses((status = 200, body = bodies::Person), (status = 404, description = "There is nobody of this name."))
+)]
 async fn by_name(
     State(accounts): State<Accounts>,
     _: Caller,

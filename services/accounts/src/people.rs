@@ -1,35 +1,49 @@
 //! Who there is: a list, and one of them.
 
-use axum::{Router, extract::State, routing::get};
+use axum::extract::State;
 use http::StatusCode;
 use platform::{
     extract::{Json, Path, Query},
     identity::Caller,
+    openapi::{OpenApiRouter, routes},
     problem::{FieldError, Problem},
 };
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::{
-    Accounts,
+    Accounts, bodies,
     store::{self, Person},
 };
 
 /// People of a page, and by default.
 const MOST: u32 = 25;
 
-pub(crate) fn router() -> Router<Accounts> {
-    Router::new().route("/users", get(list)).route("/users/{id}", get(one))
+pub(crate) fn router() -> OpenApiRouter<Accounts> {
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(one))
 }
 
 /// A part of the list.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Page {
+    #[schema(value_type = Vec<bodies::Person>)]
     items: Vec<Person>,
     /// The `cursor` of the next page; null at the end.
+    #[schema(required, example = "0000000000000019")]
     next: Option<String>,
 }
 
-/// `GET /users?limit&cursor`: 25 at most, by id.
+/// People, by id
+///
+/// 25 a page at most.
+#[utoipa::path(
+    get, path = "/users", tag = "people",
+    params(
+        ("limit" = Option<u32>, Query, description = "How many; 25 without it.", minimum = 1, maximum = 25),
+        ("cursor" = Option<String>, Query, description = "`next` of the page before.", pattern = "^[0-7][0-9a-f]{15}$"),
+    ),
+    responses((status = 200, body = Page))
+)]
 async fn list(
     State(accounts): State<Accounts>,
     _: Caller,
@@ -77,15 +91,25 @@ fn behind(cursor: &str) -> Result<i64, FieldError> {
 }
 
 /// A person, with what only they see of themselves.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Shown {
+    #[schema(example = 1)]
     id: i64,
+    #[schema(example = "ada")]
     username: String,
+    /// One's own only.
+    #[schema(nullable = false, example = "ada@example.org")]
     #[serde(skip_serializing_if = "Option::is_none")]
     email: Option<String>,
 }
 
-/// `GET /users/{id}`: the person, for themselves with the email; 404 for nobody.
+/// One person
+///
+/// For themselves with the email.
+#[utoipa::path(
+    get, path = "/users/{id}", tag = "people", params(("id" = i64, Path)),
+    responses((status = 200, body = Shown), (status = 404, description = "There is nobody with this id."))
+)]
 async fn one(
     State(accounts): State<Accounts>,
     caller: Caller,

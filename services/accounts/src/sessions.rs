@@ -1,17 +1,20 @@
 //! Browser sessions: a password for a secret that the gateway puts into a cookie.
 
-use axum::{
-    Router,
-    extract::State,
-    routing::{delete, post},
-};
+use axum::extract::State;
 use http::StatusCode;
-use platform::{extract::Json, identity::Caller, problem::Problem, storage::Tx};
+use platform::{
+    extract::Json,
+    identity::Caller,
+    openapi::{OpenApiRouter, routes},
+    problem::Problem,
+    storage::Tx,
+};
 use serde::Serialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use crate::{
-    Accounts,
+    Accounts, bodies,
     client::Client,
     meter, now, rfc3339,
     secret::Secret,
@@ -29,22 +32,33 @@ const KNOWN: i64 = 90 * 24 * 60 * 60 * 1000;
 /// Sessions, and known devices, per person.
 const MOST: i64 = 20;
 
-pub(crate) fn router() -> Router<Accounts> {
-    Router::new().route("/sessions", post(begin)).route("/sessions/current", delete(end))
+pub(crate) fn router() -> OpenApiRouter<Accounts> {
+    OpenApiRouter::new().routes(routes!(begin)).routes(routes!(end))
 }
 
 /// A session, for the browser of its owner.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Begun {
+    /// Its secret: 256 bits as base64url.
+    #[schema(min_length = 43, max_length = 43, pattern = "^[0-9A-Za-z_-]{43}$")]
     session: String,
+    #[schema(value_type = String, format = DateTime, example = "2026-02-03T16:05:06.789Z")]
     #[serde(serialize_with = "rfc3339")]
     expires_at: i64,
+    #[schema(value_type = bodies::Person)]
     user: Person,
+    /// A secret that makes this browser known: shown as `x-device` at the next sign-in, it has failures of its own.
+    #[schema(min_length = 43, max_length = 43, pattern = "^[0-9A-Za-z_-]{43}$")]
     device: String,
 }
 
-/// `POST /sessions`: 201 with a new session of 12 hours, half an hour without use; else as signing in for a token. `device` is a secret
-/// that makes this browser known: shown as `x-device` at the next sign-in, it has failures of its own.
+/// A new browser session for a name and a password
+///
+/// 12 hours, half an hour without use; 20 per person at most, the longest unused goes first.
+#[utoipa::path(
+    post, path = "/sessions", tag = "signing in", security(()), params(Client), request_body = bodies::SignIn,
+    responses((status = 201, body = Begun), (status = 401, description = "The name or the password is wrong."))
+)]
 async fn begin(
     State(accounts): State<Accounts>,
     client: Client,
@@ -92,7 +106,11 @@ async fn know(
     Ok((id, secret))
 }
 
-/// `DELETE /sessions/current`: 204 when the session by which the caller came is no more; 404 for who came by another credential.
+/// End the session by which the caller came
+#[utoipa::path(
+    delete, path = "/sessions/current", tag = "signing in",
+    responses((status = 204), (status = 404, description = "They came by another credential."))
+)]
 async fn end(State(accounts): State<Accounts>, caller: Caller) -> Result<StatusCode, Problem> {
     let Via::Session(id) = Via::of(&caller) else {
         let detail = "You did not sign in with a session, so there is none to end.";

@@ -1,15 +1,20 @@
 //! Signing in: a password for a token. `sessions.rs` has the same for browsers.
 
-use axum::{Router, extract::State, routing::post};
+use axum::extract::State;
 use http::StatusCode;
-use platform::{extract::Json, problem::Problem};
+use platform::{
+    extract::Json,
+    openapi::{OpenApiRouter, routes},
+    problem::Problem,
+};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use serde_json::Value;
 use tracing::Instrument;
+use utoipa::ToSchema;
 
 use crate::{
-    Accounts,
+    Accounts, bodies,
     client::Client,
     form::Form,
     hashing::Verdict,
@@ -24,18 +29,27 @@ use crate::{
 /// What such tokens are called.
 const NAME: &str = "sign-in";
 
-pub(crate) fn router() -> Router<Accounts> {
-    Router::new().route("/api-token-auth", post(sign_in))
+pub(crate) fn router() -> OpenApiRouter<Accounts> {
+    OpenApiRouter::new().routes(routes!(sign_in))
 }
 
 /// A token, for its owner.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Issued {
+    #[schema(pattern = "^trk_[0-9A-Za-z]{38}$")]
     token: String,
 }
 
-/// `POST /api-token-auth`: 200 with a new token of 90 days; 401 when name or password is wrong, which of them is not told; 429 after
-/// failures.
+/// A new token for a name and a password
+///
+/// 90 days; 20 per person at most, the longest unused goes first.
+#[utoipa::path(
+    post, path = "/api-token-auth", tag = "signing in", security(()), params(Client), request_body = bodies::SignIn,
+    responses(
+        (status = 200, body = Issued),
+        (status = 401, description = "The name or the password is wrong; which of them is not told.")
+    )
+)]
 async fn sign_in(
     State(accounts): State<Accounts>,
     client: Client,

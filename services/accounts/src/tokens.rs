@@ -1,23 +1,22 @@
 //! Tokens that people make for their programs, name and end. `sign_in.rs` gives one for a password.
 
-use axum::{
-    Router,
-    extract::State,
-    routing::{delete, get},
-};
+use axum::extract::State;
 use http::StatusCode;
 use platform::{
     extract::{Json, Path},
     identity::Caller,
+    openapi::{OpenApiRouter, routes},
     problem::{FieldError, Problem},
 };
 use serde::Serialize;
 use serde_json::Value;
 use unicode_normalization::UnicodeNormalization;
+use utoipa::ToSchema;
 
 use crate::{
     Accounts,
     account::demand_standing,
+    bodies,
     form::Form,
     now, rfc3339,
     store::{self, Listed},
@@ -32,11 +31,14 @@ pub(crate) const MOST: i64 = 20;
 /// Characters of a name.
 const LONGEST: usize = 100;
 
-pub(crate) fn router() -> Router<Accounts> {
-    Router::new().route("/tokens", get(list).post(create)).route("/tokens/{id}", delete(revoke))
+pub(crate) fn router() -> OpenApiRouter<Accounts> {
+    OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(revoke))
 }
 
-/// `GET /tokens`: the caller's own that have not expired, by id; never the tokens themselves.
+/// One's own tokens, without their secrets
+///
+/// Those that have not expired, by id.
+#[utoipa::path(get, path = "/tokens", tag = "tokens", responses((status = 200, body = Vec<bodies::Listed>)))]
 async fn list(
     State(accounts): State<Accounts>,
     caller: Caller,
@@ -45,16 +47,25 @@ async fn list(
 }
 
 /// A new token, for its owner, who sees it this once.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Created {
+    #[schema(example = 7)]
     id: i64,
+    #[schema(example = "laptop")]
     name: String,
+    #[schema(pattern = "^trk_[0-9A-Za-z]{38}$")]
     token: String,
+    #[schema(value_type = String, format = DateTime, example = "2026-05-04T03:04:05.678Z")]
     #[serde(serialize_with = "rfc3339")]
     expires_at: i64,
 }
 
-/// `POST /tokens`: 201 with a token of 90 days. Of 21, the longest unused goes.
+/// Make a token
+///
+/// It is shown this once. 90 days; of 21, the longest unused goes. `id` may be sent back and changes nothing.
+#[utoipa::path(
+    post, path = "/tokens", tag = "tokens", request_body = bodies::NewToken, responses((status = 201, body = Created))
+)]
 async fn create(
     State(accounts): State<Accounts>,
     caller: Caller,
@@ -76,7 +87,11 @@ async fn create(
     Ok((StatusCode::CREATED, Json(created)))
 }
 
-/// `DELETE /tokens/{id}`: 204; 404 for one that there is not, or that is somebody else's.
+/// Revoke a token
+#[utoipa::path(
+    delete, path = "/tokens/{id}", tag = "tokens", params(("id" = i64, Path)),
+    responses((status = 204), (status = 404, description = "One has no such token."))
+)]
 async fn revoke(
     State(accounts): State<Accounts>,
     caller: Caller,

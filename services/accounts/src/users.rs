@@ -1,9 +1,10 @@
 //! Signing up.
 
-use axum::{Router, extract::State, routing::post};
+use axum::extract::State;
 use http::StatusCode;
 use platform::{
     extract::Json,
+    openapi::{OpenApiRouter, routes},
     problem::{FieldError, Problem},
     storage::Error,
 };
@@ -13,7 +14,7 @@ use tokio::task::spawn_blocking;
 use unicode_normalization::UnicodeNormalization;
 
 use crate::{
-    Accounts,
+    Accounts, bodies,
     client::Client,
     form::Form,
     meter, now,
@@ -25,12 +26,20 @@ const LONGEST_EMAIL: usize = 254;
 /// What answers have and nobody can set.
 pub(crate) const READ_ONLY: &[&str] = &["id", "favourite_musics", "favourite_count"];
 
-pub(crate) fn router() -> Router<Accounts> {
-    Router::new().route("/users", post(sign_up))
+pub(crate) fn router() -> OpenApiRouter<Accounts> {
+    OpenApiRouter::new().routes(routes!(sign_up))
 }
 
-/// `POST /users`: 201 with the person; 400 with every mistake; 409 when somebody has the name, or one that looks like it; 429 when too many
-/// signed up from this address.
+/// Sign up
+///
+/// `id`, `favourite_musics` and `favourite_count` may be sent and change nothing. Too many from one address have to wait (429).
+#[utoipa::path(
+    post, path = "/users", tag = "people", security(()), params(Client), request_body = bodies::NewUser,
+    responses(
+        (status = 201, body = bodies::User),
+        (status = 409, description = "Somebody has this username, or one that looks like it.")
+    )
+)]
 async fn sign_up(
     State(accounts): State<Accounts>,
     client: Client,

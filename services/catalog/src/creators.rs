@@ -1,16 +1,27 @@
 //! What becomes of songs when who added them goes: they stay and are nobody's.
 
-use axum::{Router, extract::State, routing::delete};
+use axum::extract::State;
 use http::StatusCode;
-use platform::{extract::Path, identity::Caller, problem::Problem};
+use platform::{
+    extract::Path,
+    identity::Caller,
+    openapi::{OpenApiRouter, routes},
+    problem::Problem,
+};
 
 use crate::{Catalog, store};
 
-pub(crate) fn router() -> Router<Catalog> {
-    Router::new().route("/creators/{id}", delete(forget))
+pub(crate) fn router() -> OpenApiRouter<Catalog> {
+    OpenApiRouter::new().routes(routes!(forget))
 }
 
-/// `DELETE /creators/{id}`: takes the caller's name off all musics; 204, also when there was none. 403 for somebody else's.
+/// Take one's own name off all songs
+///
+/// Also when there was none.
+#[utoipa::path(
+    delete, path = "/creators/{id}", tag = "songs", params(("id" = i64, Path)),
+    responses((status = 204), (status = 403, description = "It is somebody else."))
+)]
 async fn forget(
     State(catalog): State<Catalog>,
     caller: Caller,

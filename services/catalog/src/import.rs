@@ -2,9 +2,15 @@
 
 use std::time::Duration;
 
-use axum::{Router, body::Body, extract::State, routing::post};
+use axum::{body::Body, extract::State};
 use http::HeaderMap;
-use platform::{extract::Json, identity::Caller, problem::Problem, service::RouteLimits};
+use platform::{
+    extract::Json,
+    identity::Caller,
+    openapi::{OpenApiRouter, routes},
+    problem::Problem,
+    service::RouteLimits,
+};
 use songs::{
     import::{self, Destination, Report, Taken},
     song::Song,
@@ -20,9 +26,17 @@ use crate::{
 /// The route, and how large and how slow a request to it may be.
 pub(crate) const LIMITS: (&str, RouteLimits) = ("/musics/import", import::LIMITS);
 
-pub(crate) fn router() -> Router<Catalog> {
-    Router::new().route(LIMITS.0, post(import))
+pub(crate) fn router() -> OpenApiRouter<Catalog> {
+    OpenApiRouter::new().routes(routes!(import))
 }
+
+/// Add many songs
+///
+/// A CSV file of 32 MiB and 100,000 rows at most, in UTF-8. Repeating it changes nothing; one that was cut off resumes.
+#[utoipa::path(
+    post, path = "/musics/import", tag = "songs", request_body(content = String, content_type = "text/csv"),
+    responses((status = 200, body = Report))
+)]
 
 async fn import(
     State(catalog): State<Catalog>,

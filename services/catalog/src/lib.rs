@@ -5,6 +5,7 @@
 //! `musics.rs` has the songs one by one and in lists, `import.rs` the files, `matching.rs` what the wallet asks for them, `creators.rs` who
 //! added them; `store.rs` has every statement. What a song is, is said by the crate `songs`.
 
+mod bodies;
 mod creators;
 mod import;
 mod matching;
@@ -19,6 +20,7 @@ use axum::{Router, extract::FromRef};
 use platform::{
     config::HttpUrl,
     identity::Verifier,
+    openapi::{About, Callers, OpenApiRouter, documented},
     service::{Parts, Policy},
     storage::{self, Db, Location, Migrated},
 };
@@ -75,13 +77,22 @@ pub async fn router(config: &Config, parts: &Parts) -> anyhow::Result<Router> {
     drop(migrating);
     let verifier = Arc::new(Verifier::new(&config.accounts_url, &parts.telemetry)?);
     let catalog = Catalog { db, verifier, stopping: parts.stopping.clone() };
-    Ok(Router::new()
+    Ok(documented(routes().with_state(catalog), &ABOUT))
+}
+
+fn routes() -> OpenApiRouter<Catalog> {
+    OpenApiRouter::new()
         .merge(musics::router())
         .merge(matching::router())
         .merge(creators::router())
         .merge(import::router())
-        .with_state(catalog))
 }
+
+const ABOUT: About = About {
+    title: "Catalog",
+    description: "The songs, for the other services of MusicWallet. People are ids here.",
+    callers: Callers::Services,
+};
 
 /// The limits of requests: an import may be large and take its time, and a thousand songs to be matched are more than one.
 pub fn policy() -> Policy {

@@ -5,16 +5,18 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, extract::State, routing::post};
+use axum::extract::State;
 use platform::{
     extract::Json,
     identity::Caller,
+    openapi::{OpenApiRouter, routes},
     problem::{FieldError, Problem},
     service::RouteLimits,
 };
 use serde::{Deserialize, Serialize};
 use songs::song::Song;
 use tokio::task::spawn_blocking;
+use utoipa::ToSchema;
 
 use crate::{
     Catalog,
@@ -34,18 +36,20 @@ pub(crate) const LIMITS: (&str, RouteLimits) = (
     },
 );
 
-pub(crate) fn router() -> Router<Catalog> {
-    Router::new().route(LIMITS.0, post(find_or_create))
+pub(crate) fn router() -> OpenApiRouter<Catalog> {
+    OpenApiRouter::new().routes(routes!(find_or_create))
 }
 
-#[derive(Debug, Deserialize)]
+/// Songs to be found or added.
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Wanted {
+    #[schema(min_items = 1, max_items = 1_000)]
     songs: Vec<Given>,
 }
 
 /// A song before it is checked.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Given {
     title: String,
@@ -58,7 +62,7 @@ struct Given {
 }
 
 /// The answer for one song: the music as the catalog has it, which can be spelled otherwise than it was given.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct Matched {
     /// Whether it is new; true once for each music.
     created: bool,
@@ -66,8 +70,13 @@ struct Matched {
     music: Music,
 }
 
-/// `POST /musics/match`: for each song, in order, the oldest music with the same title and artist; if there is none, it is added for the
-/// caller. All of it in one transaction.
+/// Find songs by what they are called, or add them
+///
+/// For each song, in order, the oldest music with the same title and artist; if there is none, it is added for the caller. All of it in
+/// one transaction.
+#[utoipa::path(
+    post, path = "/musics/match", tag = "songs", request_body = Wanted, responses((status = 200, body = Vec<Matched>))
+)]
 async fn find_or_create(
     State(catalog): State<Catalog>,
     caller: Caller,

@@ -5,20 +5,19 @@ mod query;
 mod read;
 mod write;
 
-use axum::{Router, routing::get};
 use http::StatusCode;
-use platform::problem::Problem;
+use platform::{
+    openapi::{OpenApiRouter, routes},
+    problem::Problem,
+};
 
 use crate::Catalog;
 
-pub(crate) fn router() -> Router<Catalog> {
-    Router::new()
-        .route("/musics", get(read::list).post(write::create))
-        .route("/musics/batch", get(read::batch))
-        .route(
-            "/musics/{id}",
-            get(read::one).put(write::replace).patch(write::change).delete(write::remove),
-        )
+pub(crate) fn router() -> OpenApiRouter<Catalog> {
+    OpenApiRouter::new()
+        .routes(routes!(read::list, write::create))
+        .routes(routes!(read::batch))
+        .routes(routes!(read::one, write::replace, write::change, write::remove))
 }
 
 fn not_found(id: i64) -> Problem {

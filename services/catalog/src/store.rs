@@ -8,6 +8,7 @@ use platform::storage::{
 use serde::Serialize;
 use serde_json::{Value, json};
 use songs::{song::Song, text};
+use utoipa::ToSchema;
 
 /// The schema; see `migrations`.
 pub(crate) static MIGRATIONS: Migrations = Migrations {
@@ -21,7 +22,7 @@ pub(crate) static MIGRATIONS: Migrations = Migrations {
 };
 
 /// A song of the catalog, as it is answered.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub(crate) struct Music {
     pub(crate) id: i64,
     pub(crate) title: String,

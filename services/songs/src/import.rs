@@ -26,6 +26,7 @@ use platform::{
 use serde::Serialize;
 use tokio::task::{JoinError, spawn_blocking};
 use tokio_util::sync::CancellationToken;
+use utoipa::ToSchema;
 
 pub use batch::Batch;
 pub use records::{Records, Unreadable};
@@ -45,7 +46,7 @@ pub const LIMITS: RouteLimits = RouteLimits {
 };
 
 /// What became of a file.
-#[derive(Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Report {
     /// All records; the sum of the next two and the number of the last.
     pub rows: u64,
@@ -60,7 +61,7 @@ pub struct Report {
 }
 
 /// A record that was left out.
-#[derive(Debug, PartialEq, Eq, Serialize)]
+#[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Refused {
     /// The physical line on which it begins.
     pub line: u64,

@@ -3,11 +3,9 @@
 use std::io;
 
 use axum::{
-    Router,
     body::Body,
     extract::State,
     response::{IntoResponse, Response},
-    routing::get,
 };
 use bytes::Bytes;
 use csv::WriterBuilder;
@@ -20,11 +18,13 @@ use opentelemetry::{Context, trace::FutureExt as _};
 use platform::{
     extract::Query,
     identity::Caller,
+    openapi::{OpenApiRouter, routes},
     problem::{FieldError, Problem},
     storage::Db,
 };
 use serde::Serialize;
 use songs::paging;
+use utoipa::ToSchema;
 
 use crate::{
     Wallet,
@@ -35,8 +35,8 @@ use crate::{
 const PAGE: u32 = 500;
 const COLUMNS: [&str; 6] = ["title", "artist", "album", "genre", "duration_ms", "added_at"];
 
-pub(crate) fn router() -> Router<Wallet> {
-    Router::new().route("/export", get(export))
+pub(crate) fn router() -> OpenApiRouter<Wallet> {
+    OpenApiRouter::new().routes(routes!(export))
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +45,16 @@ enum Format {
     Json,
 }
 
-/// `GET /export?format=csv|json`: the caller's library, page by page while it is taken. An answer that breaks off is not all of it.
+/// One's own library as a file, oldest first
+///
+/// An answer that breaks off is not all of it.
+#[utoipa::path(
+    get, path = "/export", tag = "favourites",
+    params(("format" = Option<String>, Query, description = "`csv` or `json`; csv without it.", pattern = "^(csv|json)$")),
+    responses((status = 200, description = "The file.", headers(("content-disposition" = String)), content(
+        (String = "text/csv"), (Vec<Line> = "application/json")
+    )))
+)]
 async fn export(
     State(wallet): State<Wallet>,
     caller: Caller,
@@ -117,13 +126,14 @@ async fn step(state: Progress) -> io::Result<Option<(Bytes, Progress)>> {
 }
 
 /// One favourite in a file.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Line {
     title: String,
     artist: String,
     album: String,
     genre: String,
     duration_ms: Option<i64>,
+    #[schema(format = DateTime)]
     added_at: String,
 }
 

@@ -5,9 +5,14 @@
 
 use std::time::Duration;
 
-use axum::{Router, body::Body, extract::State, routing::post};
+use axum::{body::Body, extract::State};
 use http::{HeaderMap, HeaderValue, StatusCode};
-use platform::{extract::Json, problem::Problem, service::RouteLimits};
+use platform::{
+    extract::Json,
+    openapi::{OpenApiRouter, routes},
+    problem::Problem,
+    service::RouteLimits,
+};
 use serde_json::Value;
 use songs::{
     import::{self, Destination, Report, Taken},
@@ -25,11 +30,18 @@ use crate::{
 /// The route, and how large and how slow a request to it may be.
 pub(crate) const LIMITS: (&str, RouteLimits) = ("/import", import::LIMITS);
 
-pub(crate) fn router() -> Router<Wallet> {
-    Router::new().route(LIMITS.0, post(import))
+pub(crate) fn router() -> OpenApiRouter<Wallet> {
+    OpenApiRouter::new().routes(routes!(import))
 }
 
-/// `POST /import`, a CSV file: 200 with what became of each row. Repeating it changes nothing.
+/// Bring one's library along
+///
+/// A CSV file of 32 MiB and 100,000 rows at most, in UTF-8. Songs that the catalog has not are added to it. Repeating it changes nothing; one
+/// that was cut off resumes.
+#[utoipa::path(
+    post, path = "/import", tag = "favourites", request_body(content = String, content_type = "text/csv"),
+    responses((status = 200, body = Report))
+)]
 async fn import(
     State(wallet): State<Wallet>,
     Vouched { caller, assertion }: Vouched,

@@ -1,38 +1,39 @@
 //! What changes favourites: one by one, or all at the end of an account.
 
-use axum::{
-    Router,
-    extract::State,
-    response::Result,
-    routing::{delete, put},
-};
+use axum::{extract::State, response::Result};
 use http::StatusCode;
 use platform::{
     extract::{Json, Path},
     identity::Caller,
+    openapi::{OpenApiRouter, routes},
     problem::Problem,
 };
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::{Wallet, catalog::Vouched, meter, only_oneself, store};
 
-pub(crate) fn router() -> Router<Wallet> {
-    Router::new()
-        .route("/favourites/{music_id}", put(keep).delete(remove))
-        .route("/users/{id}/favourites", delete(clear))
+pub(crate) fn router() -> OpenApiRouter<Wallet> {
+    OpenApiRouter::new().routes(routes!(keep, remove)).routes(routes!(clear))
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Added {
     added: bool,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Removed {
     removed: bool,
 }
 
-/// `PUT /favourites/{music_id}`: the caller keeps that music; false: they did already. The catalog is asked only for what is new.
+/// Keep a song
+///
+/// `false`: it was kept already. The catalog is asked only for what is new.
+#[utoipa::path(
+    put, path = "/favourites/{music_id}", tag = "favourites", params(("music_id" = i64, Path)),
+    responses((status = 200, body = Added), (status = 404, description = "There is no such song."))
+)]
 async fn keep(
     State(wallet): State<Wallet>,
     Vouched { caller, assertion }: Vouched,
@@ -49,7 +50,13 @@ async fn keep(
     Ok(Json(Added { added: added == 1 }))
 }
 
-/// `DELETE /favourites/{music_id}`: the caller does not keep that music any more; false: they did not. 404 when there is no such music.
+/// Drop a song
+///
+/// `false`: it was not kept.
+#[utoipa::path(
+    delete, path = "/favourites/{music_id}", tag = "favourites", params(("music_id" = i64, Path)),
+    responses((status = 200, body = Removed), (status = 404, description = "There is no such song."))
+)]
 async fn remove(
     State(wallet): State<Wallet>,
     Vouched { caller, assertion }: Vouched,
@@ -66,7 +73,11 @@ async fn remove(
     }
 }
 
-/// `DELETE /users/{id}/favourites`: the caller, who is user `id`, keeps nothing any more; 204, also when they kept nothing.
+/// Drop all that one keeps
+#[utoipa::path(
+    delete, path = "/users/{id}/favourites", tag = "favourites", params(("id" = i64, Path)),
+    responses((status = 204), (status = 403, description = "It is somebody else."))
+)]
 async fn clear(
     State(wallet): State<Wallet>,
     caller: Caller,

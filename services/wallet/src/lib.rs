@@ -21,6 +21,7 @@ use http::StatusCode;
 use platform::{
     config::HttpUrl,
     identity::{Caller, Verifier},
+    openapi::{About, Callers, OpenApiRouter, documented},
     problem::Problem,
     service::{Parts, Policy},
     storage::{self, Db, Location, Migrated},
@@ -80,13 +81,22 @@ pub async fn router(config: &Config, parts: &Parts) -> anyhow::Result<Router> {
     let verifier = Arc::new(Verifier::new(&config.accounts_url, &parts.telemetry)?);
     let catalog = Catalog::new(&Client::new(&parts.telemetry)?, &config.catalog_url);
     let wallet = Wallet { db, catalog, verifier, stopping: parts.stopping.clone() };
-    Ok(Router::new()
+    Ok(documented(routes().with_state(wallet), &ABOUT))
+}
+
+fn routes() -> OpenApiRouter<Wallet> {
+    OpenApiRouter::new()
         .merge(keeping::router())
         .merge(lists::router())
         .merge(import::router())
         .merge(export::router())
-        .with_state(wallet))
 }
+
+const ABOUT: About = About {
+    title: "Wallet",
+    description: "Who keeps which songs, for the other services of MusicWallet. People are ids here, and songs are copies.",
+    callers: Callers::Services,
+};
 
 /// The limits of requests: an import may be large and take its time.
 pub fn policy() -> Policy {

@@ -2,14 +2,16 @@
 
 use std::collections::{HashMap, HashSet};
 
-use axum::{Router, extract::State, routing::get};
+use axum::extract::State;
 use platform::{
     extract::{Json, Path, Query},
     identity::Caller,
+    openapi::{OpenApiRouter, routes},
     problem::{FieldError, Problem},
 };
 use serde::Serialize;
 use songs::paging;
+use utoipa::ToSchema;
 
 use crate::{
     Wallet,
@@ -21,26 +23,39 @@ const MOST_USERS: usize = 100;
 /// Most favourites of each.
 const MOST_NEWEST: u32 = 100;
 
-pub(crate) fn router() -> Router<Wallet> {
-    Router::new().route("/users/{id}/favourites", get(page)).route("/favourites", get(several))
+pub(crate) fn router() -> OpenApiRouter<Wallet> {
+    OpenApiRouter::new().routes(routes!(page)).routes(routes!(several))
 }
 
 /// A part of a list.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Page {
     items: Vec<Item>,
     /// The `cursor` of the next page; null at the end.
+    #[schema(required, example = "0000000000000064")]
     next: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Item {
     music: Music,
     /// RFC 3339.
+    #[schema(format = DateTime)]
     added_at: String,
 }
 
-/// `GET /users/{id}/favourites?limit&cursor`: newest first. Who is nobody keeps nothing.
+/// What a user keeps, newest first
+///
+/// Who is nobody keeps nothing.
+#[utoipa::path(
+    get, path = "/users/{id}/favourites", tag = "favourites",
+    params(
+        ("id" = i64, Path),
+        ("limit" = Option<u32>, Query, description = "How many; 100 without it.", minimum = 1, maximum = 500),
+        ("cursor" = Option<String>, Query, description = "`next` of the page before.", pattern = "^[0-7][0-9a-f]{15}$"),
+    ),
+    responses((status = 200, body = Page))
+)]
 async fn page(
     State(wallet): State<Wallet>,
     _: Caller,
@@ -66,7 +81,7 @@ async fn page(
 }
 
 /// What one user keeps.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Library {
     user: i64,
     /// How many musics in all.
@@ -75,7 +90,17 @@ struct Library {
     favourites: Vec<Music>,
 }
 
-/// `GET /favourites?users=1,2,3&newest=100`: an entry for each user, once, in the order of the question.
+/// What several users keep
+///
+/// An entry for each user, once, in the order of the question.
+#[utoipa::path(
+    get, path = "/favourites", tag = "favourites",
+    params(
+        ("users" = String, Query, description = "Ids divided by commas, 100 at most.", example = "1,2,3"),
+        ("newest" = Option<u32>, Query, description = "How many of each; 100 without it.", minimum = 0, maximum = 100),
+    ),
+    responses((status = 200, body = Vec<Library>))
+)]
 async fn several(
     State(wallet): State<Wallet>,
     _: Caller,

@@ -9,6 +9,7 @@ use platform::storage::{Db, Error, FromRow, Migration, Migrations, Row, RowError
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use songs::text;
+use utoipa::ToSchema;
 
 /// The schema; see `migrations`.
 pub(crate) static MIGRATIONS: Migrations = Migrations {
@@ -22,7 +23,7 @@ pub(crate) static MIGRATIONS: Migrations = Migrations {
 };
 
 /// A music, as the catalog answers it and as we answer our copy of it.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
 pub(crate) struct Music {
     pub(crate) id: i64,
     pub(crate) title: String,

@@ -2,6 +2,9 @@
 
 mod accounts;
 mod assertions;
+mod document;
+#[path = "../../../catalog/tests/api/documented.rs"]
+mod documented;
 mod hashing;
 mod operators;
 mod people;

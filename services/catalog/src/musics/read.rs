@@ -8,6 +8,7 @@ use platform::{
 };
 use serde::Serialize;
 use songs::paging;
+use utoipa::ToSchema;
 
 use super::{not_found, query};
 use crate::{
@@ -19,16 +20,31 @@ use crate::{
 const BATCH: usize = 500;
 
 /// A part of a list.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Page {
     items: Vec<Music>,
     /// The `cursor` of the next page; null at the end.
+    #[schema(required, example = "0000000000000064")]
     next: Option<String>,
     /// How many the whole list has; only where `count=true` asked for it.
     #[serde(skip_serializing_if = "Option::is_none")]
     total: Option<i64>,
 }
 
+/// Songs, by id
+#[utoipa::path(
+    get, path = "/musics", tag = "songs",
+    params(
+        ("search" = Option<String>, Query, description = "Words that begin a word of title, artist or album; all have to.", min_length = 1, max_length = 300),
+        ("artist" = Option<String>, Query, description = "The whole name, without case and accents.", max_length = 300),
+        ("genre" = Option<String>, Query, description = "The whole genre, without case and accents.", max_length = 100),
+        ("created_by" = Option<i64>, Query, description = "The id of who added them."),
+        ("limit" = Option<u32>, Query, description = "How many; 100 without it.", minimum = 1, maximum = 500),
+        ("cursor" = Option<String>, Query, description = "`next` of the page before.", pattern = "^[0-7][0-9a-f]{15}$"),
+        ("count" = Option<bool>, Query, description = "`true`: `total` tells how many the whole list has."),
+    ),
+    responses((status = 200, body = Page))
+)]
 pub(super) async fn list(
     State(catalog): State<Catalog>,
     _: Caller,
@@ -48,6 +64,11 @@ pub(super) async fn list(
     Ok(Json(Page { items, next, total }))
 }
 
+/// One song
+#[utoipa::path(
+    get, path = "/musics/{id}", tag = "songs", params(("id" = i64, Path)),
+    responses((status = 200, body = Music), (status = 404, description = "There is no such song."))
+)]
 pub(super) async fn one(
     State(catalog): State<Catalog>,
     _: Caller,
@@ -56,7 +77,14 @@ pub(super) async fn one(
     store::find(&catalog.db, id).await?.map(Json).ok_or_else(|| not_found(id))
 }
 
-/// Those of `?ids=1,2,3` that exist, by id.
+/// Several songs by their ids
+///
+/// Those that exist, by id.
+#[utoipa::path(
+    get, path = "/musics/batch", tag = "songs",
+    params(("ids" = String, Query, description = "Ids divided by commas, 500 at most.", example = "1,2,3")),
+    responses((status = 200, body = Vec<Music>))
+)]
 pub(super) async fn batch(
     State(catalog): State<Catalog>,
     _: Caller,

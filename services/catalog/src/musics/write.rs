@@ -19,10 +19,16 @@ use super::{
 };
 use crate::{
     Catalog,
+    bodies::{MusicChange, NewMusic},
     meter::{self, Origin},
     store::{self, Music},
 };
 
+/// Add a song
+#[utoipa::path(
+    post, path = "/musics", tag = "songs", request_body = NewMusic,
+    responses((status = 201, body = Music, headers(("location" = String))))
+)]
 pub(super) async fn create(
     State(catalog): State<Catalog>,
     caller: Caller,
@@ -37,7 +43,14 @@ pub(super) async fn create(
     Ok((StatusCode::CREATED, [(LOCATION, location)], Json(created)).into_response())
 }
 
-/// `PUT`: another content as a whole.
+/// Give one's own song another content
+#[utoipa::path(
+    put, path = "/musics/{id}", tag = "songs", params(("id" = i64, Path)), request_body = NewMusic,
+    responses(
+        (status = 200, body = Music),
+        (status = 403, description = "Somebody else has added it."), (status = 404, description = "There is no such song.")
+    )
+)]
 pub(super) async fn replace(
     catalog: State<Catalog>,
     caller: Caller,
@@ -48,7 +61,14 @@ pub(super) async fn replace(
     update(catalog, caller, id, song.map(|song| |_| song)).await
 }
 
-/// `PATCH`: some fields of it.
+/// Change some fields of one's own song
+#[utoipa::path(
+    patch, path = "/musics/{id}", tag = "songs", params(("id" = i64, Path)), request_body = MusicChange,
+    responses(
+        (status = 200, body = Music),
+        (status = 403, description = "Somebody else has added it."), (status = 404, description = "There is no such song.")
+    )
+)]
 pub(super) async fn change(
     catalog: State<Catalog>,
     caller: Caller,
@@ -80,6 +100,14 @@ async fn update(
     Ok(Json(Music::new(id, song, created_by)))
 }
 
+/// Remove one's own song
+#[utoipa::path(
+    delete, path = "/musics/{id}", tag = "songs", params(("id" = i64, Path)),
+    responses(
+        (status = 204),
+        (status = 403, description = "Somebody else has added it."), (status = 404, description = "There is no such song.")
+    )
+)]
 pub(super) async fn remove(
     State(catalog): State<Catalog>,
     caller: Caller,

@@ -2,6 +2,8 @@
 
 mod app;
 mod bad_input;
+mod document;
+mod documented;
 mod import;
 mod lists;
 mod matching;

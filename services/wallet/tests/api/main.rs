@@ -2,6 +2,9 @@
 
 mod app;
 mod bad_input;
+mod document;
+#[path = "../../../catalog/tests/api/documented.rs"]
+mod documented;
 mod export;
 mod favourites;
 mod import;
