@@ -12,9 +12,9 @@ pub(crate) struct NewMusic {
     title: String,
     #[schema(min_length = 1, max_length = 300, example = "The Tin Orchard")]
     artist: String,
-    #[schema(max_length = 300, example = "Low Water")]
+    #[schema(nullable = false, max_length = 300, example = "Low Water")]
     album: Option<String>,
-    #[schema(max_length = 100, example = "indie folk")]
+    #[schema(nullable = false, max_length = 100, example = "indie folk")]
     genre: Option<String>,
     /// Milliseconds, a day at most.
     #[schema(minimum = 0, maximum = 86_400_000, example = 214_000)]
@@ -26,13 +26,13 @@ pub(crate) struct NewMusic {
 #[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "described, not read here")]
 pub(crate) struct MusicChange {
-    #[schema(min_length = 1, max_length = 300)]
+    #[schema(nullable = false, min_length = 1, max_length = 300)]
     title: Option<String>,
-    #[schema(min_length = 1, max_length = 300)]
+    #[schema(nullable = false, min_length = 1, max_length = 300)]
     artist: Option<String>,
-    #[schema(max_length = 300)]
+    #[schema(nullable = false, max_length = 300)]
     album: Option<String>,
-    #[schema(max_length = 100, example = "folk")]
+    #[schema(nullable = false, max_length = 100, example = "folk")]
     genre: Option<String>,
     #[schema(minimum = 0, maximum = 86_400_000)]
     duration_ms: Option<i64>,
@@ -58,11 +58,11 @@ pub(crate) struct NewUser {
 #[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "described, not read here")]
 pub(crate) struct UserChange {
-    #[schema(min_length = 1, max_length = 150)]
+    #[schema(nullable = false, min_length = 1, max_length = 150)]
     username: Option<String>,
-    #[schema(max_length = 254, example = "ada@example.com")]
+    #[schema(nullable = false, max_length = 254, example = "ada@example.com")]
     email: Option<String>,
-    #[schema(min_length = 8, max_length = 128, format = Password)]
+    #[schema(nullable = false, min_length = 8, max_length = 128, format = Password)]
     password: Option<String>,
 }
 

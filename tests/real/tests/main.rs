@@ -1,5 +1,7 @@
 //! What needs real programs or real data; `tests/real/run` starts it.
 
+mod ancestor;
+mod generated;
 #[expect(dead_code, reason = "the journeys use the rest of it")]
 #[path = "../../journeys/harness.rs"]
 mod harness;

@@ -1,0 +1,52 @@
+//! Requests that schemathesis generates from the documents: none of them may meet a server error, or an answer that its document does not
+//! have.
+
+use std::process::Command;
+
+use crate::harness::{App, Shape, root};
+
+/// How many examples of each operation and phase, with which seed. 20 are some 1,300 requests to the gateway; `MUSICWALLET_EXAMPLES=200` are ten
+/// times as many.
+fn examples() -> String {
+    std::env::var("MUSICWALLET_EXAMPLES").unwrap_or_else(|_| "20".to_owned())
+}
+
+/// Runs it against the service at `address`, whose callers sign up at the gateway.
+fn keeps_to_its_document(app: &App, service: &str) {
+    let address = app.url(service, "api");
+    let folder = root().join("tests/real/schemathesis");
+    let tools = std::env::var("MUSICWALLET_TOOLS").expect("tests/real/run says where tools are");
+    let data = tempfile::tempdir().unwrap();
+    let mut schemathesis = Command::new(format!("{tools}/python/bin/schemathesis"));
+    schemathesis.arg("--config-file").arg(folder.join("schemathesis.toml"));
+    schemathesis.args(["run", &format!("{address}/openapi.json"), "--no-color", "--seed", "1"]);
+    schemathesis.args(["--max-examples", &examples(), "--generation-database", "none"]);
+    schemathesis.env("SCHEMATHESIS_HOOKS", "hooks").env("PYTHONPATH", &folder);
+    schemathesis.env("PYTHONDONTWRITEBYTECODE", "1");
+    schemathesis.env("MUSICWALLET_GATEWAY", app.url("gateway", "api")).current_dir(data.path());
+    if service != "gateway" {
+        schemathesis.env("MUSICWALLET_ACCOUNTS", app.url("accounts", "api"));
+    }
+    let output = schemathesis.output().unwrap();
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success(),
+        "{service}: {told}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    // That it has really called something.
+    let cases = told.lines().find_map(|line| {
+        let (count, _) = line.trim().split_once(" generated")?;
+        count.replace(',', "").parse::<u64>().ok()
+    });
+    let cases = cases.unwrap_or_else(|| panic!("{service}: {told}"));
+    assert!(cases > 100, "{service}: {told}");
+}
+
+#[test]
+fn what_is_generated_from_the_documents_meets_no_answer_that_they_do_not_have() {
+    let app = App::start_with(Shape::One, &[("GATEWAY_TRUSTED_PROXIES", "127.0.0.1")]);
+    for service in ["gateway", "accounts", "catalog", "wallet"] {
+        keeps_to_its_document(&app, service);
+    }
+}
