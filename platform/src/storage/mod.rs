@@ -18,7 +18,8 @@
 //! **SQLite** has one writer at a time. So there is one connection for writing, for which callers queue fairly, and four that can only
 //! read and never wait for it (WAL). A transaction begins with `BEGIN IMMEDIATE`: one that reads first and writes later would fail at
 //! once, without the busy timeout, when somebody else wrote in between. A commit returns when it is on the disk (`synchronous = FULL`).
-//! [`Db::open`] holds a lock on the file `<database>.lock` as long as it lives: one program at a time.
+//! [`Db::open`] holds a lock on the file `<database>.lock` as long as it lives: one program at a time. Operators come beside it by
+//! [`Db::attach`]; [`backup`] and [`Restore`] copy whole files.
 //!
 //! **PostgreSQL** has one pool of eight connections, for any number of programs. Transactions run side by side (READ COMMITTED). What one reads
 //! in order to write it, it has to hold: by `FOR UPDATE` in PostgreSQL's text of the statement, or by [`Tx::lock`]. Everything that a
@@ -27,6 +28,7 @@
 //! **Cancellation.** A future of this module can be dropped at any time. A transaction that was not committed is rolled back; a
 //! statement of its own, [`Db::write`], has happened wholly or not at all.
 
+mod backup;
 mod dialect;
 mod error;
 mod location;
@@ -44,6 +46,7 @@ use std::{fs::File, path::Path, sync::Arc};
 
 use telemetry::{DbSpan, Telemetry};
 
+pub use backup::{Restore, backup};
 pub use dialect::{Dialect, Sql};
 pub use error::Error;
 pub use location::{Location, Server};
@@ -105,6 +108,27 @@ impl Db {
         Ok(Db { inner: Arc::new(inner) })
     }
 
+    /// Opens a database beside the service that may be using it, for an operator's few statements. A file has to be there and to have the
+    /// version of this program: nothing is created or migrated. A database on a server is opened as by [`Db::open`].
+    ///
+    /// # Errors
+    /// As [`Db::open`], and when the file is missing or has another version.
+    pub async fn attach(
+        location: impl Into<Location>,
+        password_file: Option<&Path>,
+        migrations: &Migrations,
+        telemetry: &Telemetry,
+    ) -> anyhow::Result<Db> {
+        let inner = match location.into().with_password(password_file, migrations.setting)? {
+            Location::File(path) => {
+                sqlite::has_this_version(&path, migrations).await?;
+                Inner::pools(&path, migrations, telemetry, None).await?
+            }
+            Location::Server(server) => Inner::postgres(&server, migrations, telemetry).await?,
+        };
+        Ok(Db { inner: Arc::new(inner) })
+    }
+
     /// A statement that only reads. `summary` is its operation and table, as in `SELECT musics`.
     pub fn query(&self, summary: &'static str, text: impl Into<Sql>) -> Query<'_> {
         self.inner.statement(On::Pool(&self.inner.reader), summary, text.into())
@@ -142,6 +166,15 @@ impl Inner {
         telemetry: &Telemetry,
     ) -> anyhow::Result<Inner> {
         let (lock, _) = sqlite::prepare(path, migrations).await?;
+        Inner::pools(path, migrations, telemetry, Some(lock)).await
+    }
+
+    async fn pools(
+        path: &Path,
+        migrations: &Migrations,
+        telemetry: &Telemetry,
+        lock: Option<File>,
+    ) -> anyhow::Result<Inner> {
         let namespace = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let options = sqlite::options(path);
         let readers = options.clone().read_only(true).create_if_missing(false);
@@ -151,8 +184,8 @@ impl Inner {
         for pool in [&writer, &reader] {
             drop(pool.acquire().await.map_err(|error| sqlite::explain(path, migrations, error))?);
         }
-        let (telemetry, dialect, _lock) = (telemetry.clone(), Dialect::Sqlite, Some(lock));
-        Ok(Inner { telemetry, dialect, namespace, reader, writer, _lock })
+        let (telemetry, dialect) = (telemetry.clone(), Dialect::Sqlite);
+        Ok(Inner { telemetry, dialect, namespace, reader, writer, _lock: lock })
     }
 
     async fn postgres(

@@ -58,6 +58,30 @@ async fn migrated(
     migrate::run(&place, connection, |cause| explain(path, migrations, cause.into())).await
 }
 
+/// That there is a database, of the version that this program has.
+pub(super) async fn has_this_version(path: &Path, migrations: &Migrations) -> anyhow::Result<()> {
+    let (shown, setting) = (path.display(), migrations.setting);
+    if !path.exists() {
+        return Err(anyhow!(
+            "there is no database at {shown}; set {setting} to the one that is meant"
+        ));
+    }
+    let options = options(path).create_if_missing(false);
+    let explain = |cause: sqlx::Error| explain(path, migrations, cause.into());
+    let mut connection = SqliteConnection::connect_with(&options).await.map_err(explain)?;
+    let version = sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations");
+    let version = version.fetch_one(&mut connection).await;
+    connection.close().await.map_err(explain)?;
+    let version: Option<i64> = version.map_err(explain)?;
+    if version != migrations.list.iter().map(|it| it.version).max() {
+        return Err(anyhow!(
+            "the database {shown} has another version than this program; use the program that the service runs, or \
+             `musicwallet migrate` while it is stopped"
+        ));
+    }
+    Ok(())
+}
+
 /// How every connection of ours is set up; readers add that they only read.
 pub(super) fn options(path: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
@@ -72,7 +96,7 @@ pub(super) fn options(path: &Path) -> SqliteConnectOptions {
 }
 
 /// Creates the folder and takes the lock file.
-fn lock(path: &Path, migrations: &Migrations) -> anyhow::Result<File> {
+pub(super) fn lock(path: &Path, migrations: &Migrations) -> anyhow::Result<File> {
     let setting = migrations.setting;
     let folder = match path.parent() {
         Some(parent) if parent != Path::new("") => parent,

@@ -1,5 +1,6 @@
 //! What every database does alike. They run over files, and over a server where `MUSICWALLET_TEST_POSTGRES` names one.
 
+mod backup;
 mod file;
 
 use tempfile::TempDir;
