@@ -190,6 +190,12 @@ impl Reader {
         &self.effective
     }
 
+    /// Where the value of a setting that was read came from.
+    pub fn source(&self, variable: &str) -> Option<Source> {
+        let read = self.effective.iter().find(|it| it.setting.variable == variable);
+        read.map(|it| it.source)
+    }
+
     /// # Errors
     /// All the mistakes, if there was one.
     pub fn finish(self) -> Result<(), Mistakes> {

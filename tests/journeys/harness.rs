@@ -138,6 +138,11 @@ impl App {
         self.all_are_ready();
     }
 
+    /// Another command of the program, with the same settings and in the same folder.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Process {
+        Process::launch(arguments, self.data.path(), &pairs(&self.settings))
+    }
+
     fn all_are_ready(&self) {
         for (service, _) in LISTEN {
             self.is_ready(service);

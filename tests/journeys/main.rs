@@ -6,6 +6,7 @@ mod importing;
 mod library;
 mod losses;
 mod musics;
+mod operating;
 mod papers;
 mod people;
 mod schema;

@@ -81,6 +81,11 @@ fn production_refuses_what_is_weak_all_at_once_and_takes_what_is_not() {
         2,
         &["MUSICWALLET_ENVIRONMENT"],
     );
+    let flag = "--wallet-database=postgres://wallet:canary@db/wallet";
+    let seen = ["3 settings", "WALLET_DATABASE", "flag", "WALLET_DATABASE_PASSWORD_FILE"];
+    refuses(&["--check", flag], directory.path(), &weak, 2, &seen);
+    let memory = [("CATALOG_DATABASE", ":memory:")];
+    refuses(&["--check"], directory.path(), &memory, 2, &["CATALOG_DATABASE", "in memory"]);
     assert!(!directory.path().join("data").exists());
 
     let mut first = Process::start(&["serve", "accounts"], directory.path(), &[]); // makes a key

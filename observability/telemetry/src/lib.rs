@@ -179,7 +179,7 @@ impl Telemetry {
     }
 
     /// Makes the calling thread report as this service, until another one is installed. Runtimes of [`Telemetry::runtime`] do it
-    /// by themselves; this is for tests, which own neither their runtime nor their thread.
+    /// by themselves; this is for a command that works on its first thread, and for tests, which own neither their runtime nor their thread.
     pub fn install(&self) {
         thread::install(self);
     }

@@ -58,16 +58,27 @@ impl Stdout {
     /// # Errors
     /// When the process has no stdout.
     pub fn start() -> io::Result<(Stdout, StdoutGuard)> {
-        // Not `io::stdout()` itself: that writes each line by itself. The thread flushes whenever nothing waits.
-        let stdout = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+        Ok(Stdout::over(io::stdout().as_fd().try_clone_to_owned()?.into()))
+    }
+
+    /// The same on stderr, for a command whose stdout is its answer.
+    ///
+    /// # Errors
+    /// When the process has no stderr.
+    pub fn on_stderr() -> io::Result<(Stdout, StdoutGuard)> {
+        Ok(Stdout::over(io::stderr().as_fd().try_clone_to_owned()?.into()))
+    }
+
+    /// Not `io::stdout()` itself: that writes each line by itself. The thread flushes whenever nothing waits.
+    fn over(file: File) -> (Stdout, StdoutGuard) {
+        let readable = file.is_terminal();
         let failed = Arc::new(AtomicUsize::new(0));
         let (writer, guard) = NonBlockingBuilder::default()
             .buffered_lines_limit(WAITING_LINES)
             .lossy(true)
-            .finish(Counted::new(stdout, failed.clone()));
+            .finish(Counted::new(file, failed.clone()));
         let dropped = Some(writer.error_counter());
-        let readable = io::stdout().is_terminal();
-        Ok((Stdout { writer: Some(writer), dropped, failed, readable }, StdoutGuard(guard)))
+        (Stdout { writer: Some(writer), dropped, failed, readable }, StdoutGuard(guard))
     }
 
     /// No output.

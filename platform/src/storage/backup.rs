@@ -6,6 +6,7 @@ use std::{
     io,
     os::unix::fs::{OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
+    time::SystemTime,
 };
 
 use anyhow::{Context, anyhow, bail};
@@ -17,7 +18,7 @@ use super::{Migrations, sqlite};
 ///
 /// # Errors
 /// One sentence: there is no such database, `to` is there already or cannot be written, the copy is not whole. Then `to` is not made.
-pub async fn backup(path: &Path, to: &Path, migrations: &Migrations) -> anyhow::Result<()> {
+pub(super) async fn backup(path: &Path, to: &Path, migrations: &Migrations) -> anyhow::Result<()> {
     if !path.exists() {
         bail!(
             "there is no database at {}; {} names another one",
@@ -57,6 +58,7 @@ async fn copy(path: &Path, to: &Path, migrations: &Migrations) -> anyhow::Result
 pub struct Restore {
     from: PathBuf,
     path: PathBuf,
+    migrations: Migrations,
     _lock: File,
 }
 
@@ -76,14 +78,19 @@ impl Restore {
         }
         let lock = sqlite::lock(path, migrations)?;
         check(from, migrations).await?;
-        Ok(Restore { from: from.to_owned(), path: path.to_owned(), _lock: lock })
+        Ok(Restore {
+            from: from.to_owned(),
+            path: path.to_owned(),
+            migrations: *migrations,
+            _lock: lock,
+        })
     }
 
     /// Puts it there, and tells where the database that was there is now.
     ///
     /// # Errors
     /// When a file cannot be written or renamed; then the database is as it was.
-    pub async fn run(self, migrations: &Migrations) -> anyhow::Result<Option<PathBuf>> {
+    pub async fn run(self) -> anyhow::Result<Option<PathBuf>> {
         let Restore { from, path, .. } = &self;
         let partial = beside(path, ".restoring");
         let copied = fs::copy(from, &partial).and_then(|_| {
@@ -91,25 +98,29 @@ impl Restore {
             File::open(&partial)?.sync_all()
         });
         copied.with_context(|| format!("{} cannot be written", partial.display()))?;
-        let before = if path.exists() { Some(self.set_aside(migrations).await?) } else { None };
+        let before = if path.exists() { Some(self.set_aside().await?) } else { None };
         fs::rename(&partial, path)?;
         sync_folder(path)?;
         Ok(before)
     }
 
     /// What is in the log of the database that is there goes into its file, which then goes out of the way.
-    async fn set_aside(&self, migrations: &Migrations) -> anyhow::Result<PathBuf> {
-        let mut connection = open(&self.path, migrations).await?;
+    async fn set_aside(&self) -> anyhow::Result<PathBuf> {
+        let mut connection = open(&self.path, &self.migrations).await?;
         let all = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut connection).await;
         connection.close().await?;
-        all.map_err(|cause| sqlite::explain(&self.path, migrations, cause.into()))?;
+        all.map_err(|cause| sqlite::explain(&self.path, &self.migrations, cause.into()))?;
         for suffix in ["-wal", "-shm"] {
             match fs::remove_file(beside(&self.path, suffix)) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
                 _ => {}
             }
         }
-        let before = beside(&self.path, ".before-restore");
+        let now = humantime::format_rfc3339_seconds(SystemTime::now());
+        let before = beside(&self.path, &format!(".before-{now}").replace(':', ""));
+        if before.exists() {
+            bail!("{} is there already; try again in a second", before.display());
+        }
         fs::rename(&self.path, &before)?;
         Ok(before)
     }

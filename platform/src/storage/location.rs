@@ -32,6 +32,11 @@ pub struct Server {
 }
 
 impl Location {
+    /// Whether the address itself has a password in it.
+    pub fn has_password(&self) -> bool {
+        matches!(self, Location::Server(Server { password: Some(_), .. }))
+    }
+
     /// The same, with the password that the file at `path` holds; space around it does not count.
     pub(super) fn with_password(
         self,
@@ -93,6 +98,9 @@ impl Value for Location {
     fn parse(text: &str) -> Result<Location, String> {
         match text.split_once(':') {
             Some(("postgres" | "postgresql", _)) => server(text.trim()).map(Location::Server),
+            Some(("" | "file", _)) => Err(
+                "is SQLite's name for a database in memory or with options; only a plain path can be shared and kept".to_owned(),
+            ),
             Some((_, rest)) if rest.starts_with("//") => {
                 Err("is an address, but not one of PostgreSQL".to_owned())
             }
@@ -191,6 +199,8 @@ mod tests {
             ("postgres:a", "no user"),
             ("mysql://a@b/c", "not one of PostgreSQL"),
             ("postgres://a@b:port/c", "not an address"),
+            (":memory:", "in memory"),
+            ("file:x?mode=memory", "in memory"),
         ] {
             let told = Location::parse(text).unwrap_err();
             assert!(told.contains(why), "{text}: {told}");

@@ -19,7 +19,7 @@
 //! read and never wait for it (WAL). A transaction begins with `BEGIN IMMEDIATE`: one that reads first and writes later would fail at
 //! once, without the busy timeout, when somebody else wrote in between. A commit returns when it is on the disk (`synchronous = FULL`).
 //! [`Db::open`] holds a lock on the file `<database>.lock` as long as it lives: one program at a time. Operators come beside it by
-//! [`Db::attach`]; [`backup`] and [`Restore`] copy whole files.
+//! [`Db::attach`]; [`Database`] copies whole files.
 //!
 //! **PostgreSQL** has one pool of eight connections, for any number of programs. Transactions run side by side (READ COMMITTED). What one reads
 //! in order to write it, it has to hold: by `FOR UPDATE` in PostgreSQL's text of the statement, or by [`Tx::lock`]. Everything that a
@@ -29,6 +29,7 @@
 //! statement of its own, [`Db::write`], has happened wholly or not at all.
 
 mod backup;
+mod database;
 mod dialect;
 mod error;
 mod location;
@@ -46,7 +47,8 @@ use std::{fs::File, path::Path, sync::Arc};
 
 use telemetry::{DbSpan, Telemetry};
 
-pub use backup::{Restore, backup};
+pub use backup::Restore;
+pub use database::Database;
 pub use dialect::{Dialect, Sql};
 pub use error::Error;
 pub use location::{Location, Server};

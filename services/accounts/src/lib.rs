@@ -41,7 +41,7 @@ use platform::{
     identity::{Keys, Signer, Verifier},
     openapi::{About, Callers, OpenApiRouter, documented, routes},
     service::{Parts, Policy, RouteLimits},
-    storage::{self, Db, Location, Migrated},
+    storage::{Database, Db, Location},
 };
 
 use crate::{hashing::Hashers, throttle::Throttle};
@@ -88,7 +88,9 @@ impl FromRef<Accounts> for Arc<Verifier> {
 /// # Errors
 /// As [`Db::open`] and [`Signer::from_file`]: one sentence with the file and the remedy.
 pub async fn router(config: &Config, parts: &Parts) -> anyhow::Result<Router> {
-    let db = open(config, parts).await?;
+    let migrating = parts.health.latch("migrations");
+    let db = database(config).open(&parts.telemetry).await?;
+    drop(migrating);
     let signer = Arc::new(Signer::from_file(&config.signing_key)?);
     let verifier = Arc::new(Verifier::fixed(signer.keys())?);
     meter::start();
@@ -120,16 +122,6 @@ const ABOUT: About = About {
     callers: Callers::Services,
 };
 
-/// Opens and migrates the database; [`operator`] needs nothing else.
-///
-/// # Errors
-/// As [`Db::open`].
-pub async fn open(config: &Config, parts: &Parts) -> anyhow::Result<Db> {
-    let _migrating = parts.health.latch("migrations");
-    let password = config.database_password_file.as_deref();
-    Db::open(config.database.clone(), password, &store::MIGRATIONS, &parts.telemetry).await
-}
-
 /// The limits of requests: nothing here is larger than a name, an address and a password, and nobody waits longer than the one attempt of
 /// 2 s that architecture.md §8 gives to signing in.
 pub fn policy() -> Policy {
@@ -138,13 +130,13 @@ pub fn policy() -> Policy {
     Policy { limits, ..Policy::default() }
 }
 
-/// Brings the database to this program's version.
-///
-/// # Errors
-/// As [`Db::open`].
-pub async fn migrate(config: &Config) -> anyhow::Result<Migrated> {
-    let password = config.database_password_file.as_deref();
-    storage::migrate(config.database.clone(), password, &store::MIGRATIONS).await
+/// The database, for who runs all this; [`operator`] needs nothing else.
+pub fn database(config: &Config) -> Database {
+    Database {
+        location: config.database.clone(),
+        password_file: config.database_password_file.clone(),
+        migrations: &store::MIGRATIONS,
+    }
 }
 
 /// One core is left for everything else, where there is more than one.

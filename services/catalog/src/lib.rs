@@ -22,7 +22,7 @@ use platform::{
     identity::Verifier,
     openapi::{About, Callers, OpenApiRouter, documented},
     service::{Parts, Policy},
-    storage::{self, Db, Location, Migrated},
+    storage::{Database, Db, Location},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -68,9 +68,7 @@ impl FromRef<Catalog> for Arc<Verifier> {
 pub async fn router(config: &Config, parts: &Parts) -> anyhow::Result<Router> {
     meter::start();
     let migrating = parts.health.latch("migrations");
-    let password = config.database_password_file.as_deref();
-    let db =
-        Db::open(config.database.clone(), password, &store::MIGRATIONS, &parts.telemetry).await?;
+    let db = database(config).open(&parts.telemetry).await?;
     if config.seed {
         seed::plant(&db).await?;
     }
@@ -99,11 +97,11 @@ pub fn policy() -> Policy {
     Policy { overrides: &[import::LIMITS, matching::LIMITS], ..Policy::default() }
 }
 
-/// Brings the database to the newest version without a start.
-///
-/// # Errors
-/// As [`router`].
-pub async fn migrate(config: &Config) -> anyhow::Result<Migrated> {
-    let password = config.database_password_file.as_deref();
-    storage::migrate(config.database.clone(), password, &store::MIGRATIONS).await
+/// The database, for who runs all this.
+pub fn database(config: &Config) -> Database {
+    Database {
+        location: config.database.clone(),
+        password_file: config.database_password_file.clone(),
+        migrations: &store::MIGRATIONS,
+    }
 }

@@ -7,7 +7,7 @@ use std::{
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use clap_complete::Shell;
-use platform::config::{HttpUrl, Value};
+use platform::config::{HttpUrl, Value, arguments};
 
 use crate::{Failure, services::Target};
 
@@ -17,6 +17,8 @@ Examples:
   musicwallet serve catalog --check             are the settings of the catalog right?
   CATALOG_LISTEN=127.0.0.1:0 musicwallet serve catalog
   musicwallet import --musics songs.csv --username ada --password-file ada.txt
+  musicwallet backup --to /backups/monday       a copy of every SQLite database, while it is used
+  musicwallet accounts reset-password ada       a new password for somebody who has lost theirs
   musicwallet config                            every setting, its value and where it comes from
 
 Exit codes:
@@ -67,6 +69,27 @@ pub(crate) fn command() -> Command {
                 .args(all_settings()),
         )
         .subcommand(
+            Command::new("backup")
+                .about("Copy the SQLite databases into a new folder, also while the services run")
+                .after_help(
+                    "Each copy is whole and of one moment; favourites are copied before songs, and songs before people, so that\n\
+                     nothing in them refers to what is missing. Keys are not copied: what they signed lives for a minute.",
+                )
+                .arg(folder("to", "The folder to make"))
+                .args(all_settings()),
+        )
+        .subcommand(
+            Command::new("restore")
+                .about("Put the copies of a backup in the place of the SQLite databases, while no service runs")
+                .after_help(
+                    "First every copy is checked, and that nobody uses the databases; then all of them are restored.\n\
+                     What was there is kept beside it, as <database>.before-<time>.",
+                )
+                .arg(folder("from", "The folder that `musicwallet backup` made"))
+                .args(all_settings()),
+        )
+        .subcommand(operators_accounts())
+        .subcommand(
             Command::new("config")
                 .about("Show every setting, its value and where the value comes from")
                 .args(all_settings()),
@@ -80,6 +103,42 @@ pub(crate) fn command() -> Command {
                     .help("The shell they are for"),
             ),
         )
+}
+
+fn folder(name: &'static str, help: &'static str) -> Arg {
+    let path = Arg::new(name).long(name).value_name("DIR").value_parser(value_parser!(PathBuf));
+    path.required(true).help(help)
+}
+
+fn operators_accounts() -> Command {
+    let action = |name: &'static str, about: &'static str| {
+        let settings = arguments::<accounts::Config>("Accounts");
+        Command::new(name)
+            .about(about)
+            .arg(
+                Arg::new("operator")
+                    .long("operator")
+                    .value_name("NAME")
+                    .help("Who does this, for the log [default: who is signed in to this machine]"),
+            )
+            .args(settings.chain(Target::common_arguments()))
+    };
+    let person =
+        || Arg::new("username").required(true).value_name("USERNAME").help("Whose account");
+    Command::new("accounts")
+        .about("What an operator does to people's accounts, also while accounts runs")
+        .after_help("Each use is one line in the log: who did what to which id, and how it ended.")
+        .subcommand_required(true)
+        .subcommand(action("list", "Show every account, with its lock, tokens and sessions"))
+        .subcommand(
+            action("reset-password", "Make and print a new password; all tokens and sessions end")
+                .arg(person()),
+        )
+        .subcommand(
+            action("lock", "Let no credential of an account count until it is unlocked")
+                .arg(person()),
+        )
+        .subcommand(action("unlock", "End a lock, and forget the failed sign-ins").arg(person()))
 }
 
 fn import() -> Command {

@@ -2,8 +2,9 @@
 
 mod cli;
 mod configuration;
+mod databases;
 mod import;
-mod migrate;
+mod operator;
 mod process;
 mod services;
 mod welcome;
@@ -25,7 +26,13 @@ fn main() -> ExitCode {
             Some((name, matches)) => process::run(matches, &[Target::named(name)]),
             None => unreachable!("clap demands a target"),
         },
-        Some(("migrate", matches)) => migrate::run(&mut Reader::from_matches(matches)),
+        Some(("migrate", matches)) => databases::migrate(matches),
+        Some(("backup", matches)) => databases::backup(matches),
+        Some(("restore", matches)) => databases::restore(matches),
+        Some(("accounts", matches)) => match matches.subcommand() {
+            Some((action, matches)) => operator::run(action, matches),
+            None => unreachable!("clap demands an action"),
+        },
         Some(("config", matches)) => configuration::print(Reader::from_matches(matches)),
         Some(("import", matches)) => import::run(matches),
         Some(("completions", matches)) => cli::completions(matches),

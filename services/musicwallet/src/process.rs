@@ -30,6 +30,9 @@ use crate::{
 /// How long the last spans and lines may take to leave.
 const FLUSH: Duration = Duration::from_secs(5);
 
+/// Where telemetry goes from a process without a sidecar of its own.
+pub(crate) const DEFAULT_OTLP: &str = "http://127.0.0.1:4318";
+
 /// A service with what it runs on.
 struct Started {
     target: Target,
@@ -80,7 +83,7 @@ fn serve(
     welcome: Option<String>,
 ) -> Result<(), Failure> {
     let otlp = services.iter().find_map(|service| service.address("otlp-http"));
-    let otlp = otlp.map_or_else(|| "http://127.0.0.1:4318".to_owned(), |it| format!("http://{it}"));
+    let otlp = otlp.map_or_else(|| DEFAULT_OTLP.to_owned(), |it| format!("http://{it}"));
     let main = Builder::new_current_thread().enable_all().build()?;
     let mut signals = main.block_on(async { Signals::new() })?;
 
@@ -167,7 +170,7 @@ impl Started {
     }
 }
 
-fn cannot_start(target: Target, error: &anyhow::Error) -> Failure {
+pub(crate) fn cannot_start(target: Target, error: &anyhow::Error) -> Failure {
     Failure::new(Failure::START, format!("{} cannot start: {error:#}", target.name()))
 }
 

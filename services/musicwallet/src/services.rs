@@ -5,8 +5,9 @@ use std::net::{SocketAddr, TcpListener};
 use anyhow::Context;
 use clap::Arg;
 use platform::{
-    config::{self, HttpUrl, Part, Reader, Value, arguments},
+    config::{self, HttpUrl, Part, Reader, Source, Value, arguments},
     service::{Endpoint, Parts},
+    storage::Database,
 };
 
 use crate::Failure;
@@ -100,6 +101,17 @@ impl Settings {
 
     /// Notes what may be so while one tries things out, and not in production.
     pub(crate) fn for_production(&self, reader: &mut Reader) {
+        if let Some(Database { location, migrations, .. }) = self.database() {
+            let variable = migrations.setting;
+            if location.has_password() && reader.source(variable) == Some(Source::Flag) {
+                reader.mistake(
+                    variable,
+                    format!(
+                        "there is a password in a flag, which everybody on this machine can see. Set {variable}_PASSWORD_FILE to a file that holds it"
+                    ),
+                );
+            }
+        }
         match self {
             Settings::Sidecar(config) => {
                 for (variable, message) in config.open_without_token() {
@@ -118,6 +130,16 @@ impl Settings {
             | Settings::Catalog(_)
             | Settings::Wallet(_)
             | Settings::Gateway(_) => {}
+        }
+    }
+
+    /// The service's database, where it has one.
+    pub(crate) fn database(&self) -> Option<Database> {
+        match self {
+            Settings::Accounts(config) => Some(accounts::database(config)),
+            Settings::Catalog(config) => Some(catalog::database(config)),
+            Settings::Wallet(config) => Some(wallet::database(config)),
+            Settings::Sidecar(_) | Settings::Gateway(_) => None,
         }
     }
 

@@ -24,7 +24,7 @@ use platform::{
     openapi::{About, Callers, OpenApiRouter, documented},
     problem::Problem,
     service::{Parts, Policy},
-    storage::{self, Db, Location, Migrated},
+    storage::{Database, Db, Location},
 };
 use resilience::Client;
 use tokio_util::sync::CancellationToken;
@@ -73,9 +73,7 @@ impl FromRef<Wallet> for Arc<Verifier> {
 /// As [`Db::open`]: one sentence with the file and the remedy.
 pub async fn router(config: &Config, parts: &Parts) -> anyhow::Result<Router> {
     let migrating = parts.health.latch("migrations");
-    let password = config.database_password_file.as_deref();
-    let db =
-        Db::open(config.database.clone(), password, &store::MIGRATIONS, &parts.telemetry).await?;
+    let db = database(config).open(&parts.telemetry).await?;
     drop(migrating);
     meter::start();
     let verifier = Arc::new(Verifier::new(&config.accounts_url, &parts.telemetry)?);
@@ -103,13 +101,13 @@ pub fn policy() -> Policy {
     Policy { overrides: &[import::LIMITS], ..Policy::default() }
 }
 
-/// Brings the database to the newest version without a start.
-///
-/// # Errors
-/// As [`router`].
-pub async fn migrate(config: &Config) -> anyhow::Result<Migrated> {
-    let password = config.database_password_file.as_deref();
-    storage::migrate(config.database.clone(), password, &store::MIGRATIONS).await
+/// The database, for who runs all this.
+pub fn database(config: &Config) -> Database {
+    Database {
+        location: config.database.clone(),
+        password_file: config.database_password_file.clone(),
+        migrations: &store::MIGRATIONS,
+    }
 }
 
 /// What only user `id` may do with their favourites.

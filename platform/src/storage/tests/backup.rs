@@ -6,7 +6,7 @@ use telemetry::Telemetry;
 use tempfile::TempDir;
 
 use super::{INSERT, SONGS, SONGS_OF_OLD};
-use crate::storage::{Db, Restore, backup};
+use crate::storage::{Db, Restore, backup::backup};
 
 async fn open(path: &Path) -> Db {
     Db::open(path, None, &SONGS, &Telemetry::disabled("test")).await.unwrap()
@@ -18,7 +18,7 @@ async fn count(db: &Db) -> i64 {
 }
 
 async fn restore(from: &Path, path: &Path) -> anyhow::Result<Option<std::path::PathBuf>> {
-    Restore::prepare(from, path, &SONGS).await?.run(&SONGS).await
+    Restore::prepare(from, path, &SONGS).await?.run().await
 }
 
 #[tokio::test]

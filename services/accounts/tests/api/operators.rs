@@ -13,7 +13,7 @@ use crate::{
 
 #[tokio::test]
 async fn accounts_are_listed_with_what_counts() {
-    let mut service = Service::start().await;
+    let service = Service::start().await;
     service.someone("ada").await;
     service.someone("Ben").await;
     service.session("ben", PASSWORD, &[]).await;
@@ -37,7 +37,7 @@ async fn accounts_are_listed_with_what_counts() {
 
 #[tokio::test]
 async fn who_is_locked_has_no_credential_until_they_are_unlocked() {
-    let mut service = Service::start().await;
+    let service = Service::start().await;
     let ada = service.someone("ada").await;
     let token = format!("Token {}", service.token("ada").await);
     let session = service.session("ada", PASSWORD, &[]).await.text("session").to_owned();
@@ -95,7 +95,7 @@ async fn a_password_that_is_reset_is_random_and_ends_all_else() {
 
 #[tokio::test]
 async fn each_use_is_one_line_with_operator_id_and_result_and_without_the_name() {
-    let mut service = Service::start().await;
+    let service = Service::start().await;
     service.someone("canary").await;
     let lines = Lines::default();
     let writer = lines.clone();

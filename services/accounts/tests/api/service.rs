@@ -2,7 +2,7 @@
 
 use std::{net::TcpListener, path::Path, time::Duration};
 
-use accounts::{Config, NAME, open, policy, router};
+use accounts::{Config, NAME, database, policy, router};
 use platform::{
     health::Health,
     service::{Endpoint, Parts, ServerConfig, run},
@@ -98,25 +98,22 @@ impl Service {
 
     /// Ends it and starts it again, at the same address and over the same files.
     pub(crate) async fn restart(&mut self) {
-        self.operate(async |_| ()).await;
-    }
-
-    /// Ends it, lets an operator work on its database, and starts it again.
-    pub(crate) async fn operate<T>(&mut self, work: impl AsyncFnOnce(&Db) -> T) -> T {
         self.stopping.cancel();
         (&mut self.running).await.unwrap().unwrap();
-        let (telemetry, stopping) = (Telemetry::disabled(NAME), CancellationToken::new());
-        let parts = Parts { telemetry, health: Health::new(), stopping };
-        let db = open(&config(self.data.path(), &self.database, 2), &parts).await.unwrap();
-        let done = work(&db).await;
-        db.close().await;
-        drop(db);
         self.stopping = CancellationToken::new();
         let listener = bind(self.url.strip_prefix("http://").unwrap());
         self.running =
             serve(self.data.path(), &self.database, 2, &self.telemetry, &self.stopping, listener)
                 .await;
         self.client = Client::builder().no_proxy().build().unwrap();
+    }
+
+    /// Lets an operator work on its database, beside it.
+    pub(crate) async fn operate<T>(&self, work: impl AsyncFnOnce(&Db) -> T) -> T {
+        let config = config(self.data.path(), &self.database, 2);
+        let db = database(&config).attach(&Telemetry::disabled(NAME)).await.unwrap();
+        let done = work(&db).await;
+        db.close().await;
         done
     }
 

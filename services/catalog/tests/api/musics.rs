@@ -134,12 +134,12 @@ async fn a_second_catalog_on_the_same_file_does_not_start() {
     let place = Place::file();
     let app = App::start_in(&place, &[]).await;
     let config = catalog::Config::from_pairs(&[("CATALOG_DATABASE", place.database.setting())]);
-    let refused = catalog::migrate(&config).await.unwrap_err().to_string();
+    let refused = catalog::database(&config).migrate().await.unwrap_err().to_string();
     assert!(
         refused.contains("in use by another MusicWallet") && refused.contains("CATALOG_DATABASE"),
         "{refused}"
     );
     app.stop().await;
-    let migrated = catalog::migrate(&config).await.unwrap();
+    let migrated = catalog::database(&config).migrate().await.unwrap();
     assert_eq!((migrated.version, migrated.applied), (1, vec![]));
 }

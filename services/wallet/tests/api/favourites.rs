@@ -143,12 +143,12 @@ async fn a_second_wallet_on_the_same_data_does_not_start() {
     let place = Place::files();
     let app = App::start_in(&place).await;
     let config = wallet::Config::from_pairs(&[("WALLET_DATABASE", place.wallet.setting())]);
-    let refused = wallet::migrate(&config).await.unwrap_err().to_string();
+    let refused = wallet::database(&config).migrate().await.unwrap_err().to_string();
     assert!(
         refused.contains("in use by another MusicWallet") && refused.contains("WALLET_DATABASE"),
         "{refused}"
     );
     app.stop().await;
-    let migrated = wallet::migrate(&config).await.unwrap();
+    let migrated = wallet::database(&config).migrate().await.unwrap();
     assert_eq!((migrated.version, migrated.applied), (1, vec![]));
 }
