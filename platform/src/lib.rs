@@ -9,13 +9,11 @@
 //! use axum::{Router, routing::post};
 //! use platform::{
 //!     extract::Json,
-//!     health::Health,
 //!     problem::{FieldError, Problem},
 //!     service::{Endpoint, Parts, Policy, ServerConfig, run},
 //! };
 //! use serde::Deserialize;
 //! use telemetry::Telemetry;
-//! use tokio_util::sync::CancellationToken;
 //!
 //! #[derive(Deserialize)]
 //! #[serde(deny_unknown_fields)]
@@ -32,11 +30,7 @@
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> anyhow::Result<()> {
-//! let parts = Parts {
-//!     telemetry: Telemetry::disabled("greeter"), // `Telemetry::start` outside of examples
-//!     health: Health::new(),
-//!     stopping: CancellationToken::new(),
-//! };
+//! let parts = Parts::new(Telemetry::disabled("greeter")); // `Telemetry::start` outside of examples
 //! let internal = TcpListener::bind("127.0.0.1:0")?; // health and metrics
 //! let endpoint = Endpoint {
 //!     role: "api",
@@ -78,6 +72,7 @@
 //! Telemetry is not made here: the handle in [`service::Parts`] makes spans, the macros of `tracing` and `metrics` do the rest. There is no
 //! global state, so nothing here knows whether other services run in the same process.
 
+pub mod background;
 pub mod config;
 pub mod deadline;
 pub mod extract;

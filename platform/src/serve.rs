@@ -72,6 +72,8 @@ pub struct ServerConfig {
     pub notice: Duration,
     /// How long requests in flight may still run after that.
     pub drain: Duration,
+    /// How long work in the background may take to end after them.
+    pub finish: Duration,
 }
 
 impl Default for ServerConfig {
@@ -84,6 +86,7 @@ impl Default for ServerConfig {
             http2_idle: Duration::from_secs(300),
             notice: Duration::from_secs(1),
             drain: Duration::from_secs(7),
+            finish: Duration::from_secs(1),
         }
     }
 }

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use crate::serve::{KEEP_ALIVE, ServerConfig};
 use crate::{
+    background::Background,
     health::{self, Health, Latch},
     layers::{self, App},
     meter,
@@ -32,6 +33,16 @@ pub struct Parts {
     pub health: Health,
     /// Cancelled when the service is asked to stop: long work ends after its current step.
     pub stopping: CancellationToken,
+    /// Work beside the requests that is waited for at the end.
+    pub background: Background,
+}
+
+impl Parts {
+    /// Those of a service that has not begun.
+    pub fn new(telemetry: Telemetry) -> Parts {
+        let (health, stopping) = (Health::new(), CancellationToken::new());
+        Parts { telemetry, health, stopping, background: Background::default() }
+    }
 }
 
 /// A socket and what is served on it.
@@ -169,8 +180,8 @@ impl Internal {
 /// has to prepare itself for a while begins with [`Internal::serve`] instead.
 ///
 /// The order: not ready any more, and [`ServerConfig::notice`] for everybody to notice; no new connections; requests in flight end, for
-/// [`ServerConfig::drain`] at most; the internal port last. What works in the background watches `parts.stopping` itself. Telemetry
-/// is flushed by the caller, after this has returned.
+/// [`ServerConfig::drain`] at most; what works in the background ends, for [`ServerConfig::finish`] at most; the internal port last.
+/// Telemetry is flushed by the caller, after this has returned.
 ///
 /// # Errors
 /// When a socket cannot be used; then none is.
@@ -201,6 +212,7 @@ async fn until_stopped(
     parts.health.stop_ready();
     tokio::time::sleep(config.notice).await;
     join_all(servers.into_iter().map(|it| it.stop(config.drain))).await;
+    parts.background.end(config.finish).await;
     Ok(())
 }
 

@@ -7,10 +7,7 @@ use std::{
 };
 
 use axum::Router;
-use platform::{
-    health::Health,
-    service::{Endpoint, Internal, Parts, Policy, ServerConfig},
-};
+use platform::service::{Endpoint, Internal, Parts, Policy, ServerConfig};
 use serde_json::Value;
 use telemetry::Telemetry;
 use tokio::{
@@ -18,7 +15,6 @@ use tokio::{
     net::TcpStream,
     task::JoinHandle,
 };
-use tokio_util::sync::CancellationToken;
 
 /// For everything that has to happen at all; what takes longer has not happened.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -57,8 +53,7 @@ impl Service {
     ) -> Service {
         let telemetry = Telemetry::disabled("test");
         telemetry.install();
-        let stopping = CancellationToken::new();
-        let parts = Parts { telemetry, health: Health::new(), stopping };
+        let parts = Parts::new(telemetry);
         let (listener, internal) = (bind(), bind());
         let (address, internal_address) =
             (listener.local_addr().unwrap(), internal.local_addr().unwrap());

@@ -146,3 +146,38 @@ async fn connections_without_a_whole_request_delay_the_end_by_no_more_than_their
     service.stop().await;
     drop((idle, half, silent));
 }
+
+#[tokio::test]
+async fn work_in_the_background_ends_after_the_last_request_and_is_waited_for() {
+    let gate = Gate::default();
+    let config = ServerConfig { drain: Duration::from_secs(60), ..short() };
+    let service = Service::start(router(&gate), Policy::default(), config);
+    let (asked, finish) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (told, may) = (asked.clone(), finish.clone());
+    service.parts.background.spawn(|ending| async move {
+        ending.cancelled().await;
+        told.notify_one();
+        may.notified().await;
+    });
+    let mut client = service.connect().await;
+    client.send_request("GET /wait", b"").await;
+    within(gate.begun.notified()).await;
+    service.parts.stopping.cancel();
+    closed(&service).await;
+    assert!(tokio::time::timeout(Duration::ZERO, asked.notified()).await.is_err());
+    gate.finish.notify_one();
+    assert_eq!(client.answer().await.status, 200);
+    drop(client);
+    within(asked.notified()).await;
+    assert!(!service.running.is_finished());
+    finish.notify_one();
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn work_in_the_background_that_does_not_end_is_left_behind() {
+    let config = ServerConfig { finish: Duration::from_millis(50), ..short() };
+    let service = Service::start(router(&Gate::default()), Policy::default(), config);
+    service.parts.background.spawn(|_| std::future::pending());
+    service.stop().await;
+}

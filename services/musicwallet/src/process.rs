@@ -9,7 +9,6 @@ use clap::ArgMatches;
 use futures_util::future::select_all;
 use platform::{
     config::{Part, Reader, telemetry::Telemetry as TelemetrySettings},
-    health::Health,
     service::{Endpoint, Internal, Parts, ServerConfig},
 };
 use serde_json::json;
@@ -19,7 +18,6 @@ use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     task::JoinHandle,
 };
-use tokio_util::sync::CancellationToken;
 
 use crate::{
     Failure,
@@ -155,7 +153,7 @@ fn start(
         .map_err(|error| cannot_start(target, &error))?;
     let workers = thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let runtime = telemetry.runtime(workers)?;
-    let parts = Parts { telemetry, health: Health::new(), stopping: CancellationToken::new() };
+    let parts = Parts::new(telemetry);
     Ok(Started { target, addresses: bound.addresses().collect(), parts, runtime })
 }
 

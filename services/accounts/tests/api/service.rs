@@ -4,7 +4,6 @@ use std::{net::TcpListener, path::Path, time::Duration};
 
 use accounts::{Config, NAME, database, policy, router};
 use platform::{
-    health::Health,
     service::{Endpoint, Parts, ServerConfig, run},
     storage::{Db, Sql, testing::TestDatabase},
 };
@@ -277,8 +276,7 @@ async fn serve(
     listener: TcpListener,
 ) -> JoinHandle<anyhow::Result<()>> {
     let config = config(data, database, hashers);
-    let (telemetry, stopping) = (telemetry.clone(), stopping.clone());
-    let parts = Parts { telemetry, health: Health::new(), stopping };
+    let parts = Parts { stopping: stopping.clone(), ..Parts::new(telemetry.clone()) };
     let router = router(&config, &parts).await.unwrap();
     let endpoint = Endpoint { role: "api", listener, router, policy: policy() };
     let server = ServerConfig { notice: Duration::ZERO, ..ServerConfig::default() };

@@ -4,7 +4,6 @@ use std::{net::TcpListener, sync::Arc, time::Duration};
 
 use axum::{Json, Router, routing::get};
 use platform::{
-    health::Health,
     identity::Signer,
     service::{self, Endpoint, Parts, Policy, ServerConfig},
 };
@@ -47,12 +46,8 @@ impl Served {
     ) -> Served {
         let (telemetry, spans) = capture(name);
         telemetry.install();
-        let stopping = CancellationToken::new();
-        let parts = Parts {
-            telemetry: telemetry.clone(),
-            health: Health::new(),
-            stopping: stopping.clone(),
-        };
+        let parts = Parts::new(telemetry.clone());
+        let stopping = parts.stopping.clone();
         let router = router(&parts).await.unwrap();
         let (listener, internal) = (bind(), bind());
         let address = listener.local_addr().unwrap().to_string();
