@@ -1,6 +1,6 @@
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use platform::config::ByteSize;
+use platform::config::{ByteSize, HttpUrl, Value};
 
 platform::settings! {
     /// Settings of the sidecar.
@@ -15,6 +15,18 @@ platform::settings! {
         pub console_listen: SocketAddr = "127.0.0.1:8081", "CONSOLE_LISTEN";
         /// Address and port for health and metrics.
         pub internal_listen: SocketAddr = "127.0.0.1:9185", "SIDECAR_INTERNAL_LISTEN";
+        /// The OTLP address that traces go on to, without `/v1/traces`: Jaeger's, such as `http://jaeger:4318`. Then Jaeger's own API is the one to ask, and it is not served here.
+        pub traces_endpoint: Option<HttpUrl> = none, "SIDECAR_TRACES_ENDPOINT";
+        /// The OTLP address that logs go on to, without `/v1/logs`: Loki's, such as `http://loki:3100/otlp`.
+        pub logs_endpoint: Option<HttpUrl> = none, "SIDECAR_LOGS_ENDPOINT";
+        /// The OTLP address that metrics go on to, without `/v1/metrics`: Prometheus', such as `http://prometheus:9090/api/v1/otlp`. Without it they are refused. The services' own are scraped and do not come this way.
+        pub metrics_endpoint: Option<HttpUrl> = none, "SIDECAR_METRICS_ENDPOINT";
+        /// The folder in which telemetry waits for its destination, or `memory`, which a killed process loses.
+        pub spool: SpoolPlace = "./data/spool", "SIDECAR_SPOOL";
+        /// How much of each signal may wait; the oldest is dropped first, and counted.
+        pub spool_size: ByteSize = "512MiB", "SIDECAR_SPOOL_SIZE";
+        /// How long it may wait.
+        pub spool_age: Duration = "24h", "SIDECAR_SPOOL_AGE";
         /// How much memory spans may take; the oldest arrivals leave first.
         pub traces_memory: ByteSize = "64MiB", "SIDECAR_TRACES_MEMORY";
         /// How much memory log records may take; the oldest arrivals leave first.
@@ -28,7 +40,32 @@ platform::settings! {
     }
 }
 
+/// Where a spool is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SpoolPlace {
+    /// Nowhere but in memory.
+    Memory,
+    /// In a folder, with one inside for each signal.
+    Folder(PathBuf),
+}
+
+impl Value for SpoolPlace {
+    const EXPECTED: &'static str = "a folder, or memory";
+
+    fn parse(text: &str) -> Result<SpoolPlace, String> {
+        Ok(match text.trim() {
+            "memory" => SpoolPlace::Memory,
+            folder => SpoolPlace::Folder(folder.into()),
+        })
+    }
+}
+
 impl Config {
+    /// Whether the questions that Jaeger's API answers are this program's to answer.
+    pub fn serves_jaeger(&self) -> bool {
+        self.traces_endpoint.is_none()
+    }
+
     /// The addresses of pages and APIs that others reach, although nobody said under which names they are asked for: the variable of each, and
     /// what to do.
     pub fn open_to_others(&self) -> impl Iterator<Item = (&'static str, String)> {

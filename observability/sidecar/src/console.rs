@@ -5,6 +5,7 @@
 
 mod about;
 mod assets;
+mod delivery;
 mod error;
 mod finder;
 mod format;
@@ -27,7 +28,7 @@ use self::{
     layout::{Fill, Nav, Palette},
 };
 use crate::{
-    Store,
+    Agent, Store,
     turns::{AT_ONCE, Turns},
 };
 
@@ -35,6 +36,7 @@ use crate::{
 #[derive(Clone)]
 struct Console {
     store: Arc<dyn Store>,
+    agent: Agent,
     turns: Turns,
     surroundings: Arc<Surroundings>,
     metrics: metrics::Scraper,
@@ -44,14 +46,15 @@ struct Console {
 struct Surroundings {
     otlp_grpc: SocketAddr,
     otlp_http: SocketAddr,
-    jaeger: SocketAddr,
+    /// `None` where the traces' destination has its own.
+    jaeger: Option<SocketAddr>,
 }
 
 /// The same as addresses that the reader's machine can use.
 struct Addresses {
     otlp_grpc: String,
     otlp_http: String,
-    jaeger: String,
+    jaeger: Option<String>,
 }
 
 impl Surroundings {
@@ -68,21 +71,21 @@ impl Surroundings {
         Addresses {
             otlp_grpc: seen(self.otlp_grpc),
             otlp_http: seen(self.otlp_http),
-            jaeger: seen(self.jaeger),
+            jaeger: self.jaeger.map(seen),
         }
     }
 }
 
-/// The console over a store.
-pub fn router(store: Arc<dyn Store>, config: &crate::Config) -> Router {
+/// The console over a store, and over the pipelines of an agent.
+pub fn router(store: Arc<dyn Store>, agent: Agent, config: &crate::Config) -> Router {
     let surroundings = Surroundings {
         otlp_grpc: config.otlp_grpc_listen,
         otlp_http: config.otlp_http_listen,
-        jaeger: config.jaeger_listen,
+        jaeger: config.serves_jaeger().then_some(config.jaeger_listen),
     };
     let metrics = metrics::Scraper::new(&config.scrape);
     let (turns, surroundings) = (Turns::new(AT_ONCE), Arc::new(surroundings));
-    let console = Console { store, turns, surroundings, metrics };
+    let console = Console { store, agent, turns, surroundings, metrics };
     Router::new()
         .route("/", get(traces::list))
         .route("/live", get(traces::live))
@@ -91,6 +94,8 @@ pub fn router(store: Arc<dyn Store>, config: &crate::Config) -> Router {
         .route("/logs", get(logs::list))
         .route("/services", get(services::list))
         .route("/metrics", get(metrics::list))
+        .route("/delivery", get(delivery::show))
+        .route("/delivery.json", get(delivery::json))
         .route("/about", get(about::show))
         .route("/assets/{version}/{name}", get(assets::serve))
         .fallback(|| async { Error::no_page() })

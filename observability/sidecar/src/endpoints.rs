@@ -6,11 +6,13 @@ use axum::Router;
 use platform::service::{Parts, Policy, RouteLimits};
 
 use crate::{
-    Config, Store, console,
+    Config, Store,
+    agent::Agent,
+    console,
     credential::Credential,
     host::only_known_hosts,
     jaeger, meter,
-    otlp::{self, Budget},
+    otlp::{self, Budget, Receiver},
     store::MemoryStore,
 };
 
@@ -30,7 +32,9 @@ pub fn endpoints(
         Arc::new(MemoryStore::new(config.traces_memory.bytes(), config.logs_memory.bytes()));
     meter::start();
     tokio::spawn(meter::watch(store.clone(), parts.stopping.clone()));
-    let budget = Budget::new(IN_FLIGHT);
+    let agent = Agent::start(config, parts)?;
+    tokio::spawn(meter::watch_agent(agent.clone(), parts.stopping.clone()));
+    let receiver = Receiver { store: store.clone(), agent, budget: Budget::new(IN_FLIGHT) };
     let hosts = |router: Router| {
         let router = match &credential {
             Some(credential) => credential.clone().demanded_by(router),
@@ -38,12 +42,16 @@ pub fn endpoints(
         };
         only_known_hosts(router, &config.allowed_hosts)
     };
-    Ok(vec![
-        ("otlp-grpc", otlp::grpc(store.clone(), budget.clone()), receiving()),
-        ("otlp-http", otlp::http(store.clone(), budget), receiving()),
-        ("jaeger", hosts(jaeger::router(store.clone())), asking()),
-        ("console", hosts(console::router(store, config)), asking()),
-    ])
+    let http = otlp::http(receiver.clone()).merge(otlp::loki(receiver.clone()));
+    let mut endpoints = vec![
+        ("otlp-grpc", otlp::grpc(receiver.clone()), receiving()),
+        ("otlp-http", http, receiving()),
+    ];
+    if config.serves_jaeger() {
+        endpoints.push(("jaeger", hosts(jaeger::router(store.clone())), asking()));
+    }
+    endpoints.push(("console", hosts(console::router(store, receiver.agent, config)), asking()));
+    Ok(endpoints)
 }
 
 /// Questions are short, but for the file that Jaeger's page sends to be read.

@@ -1,5 +1,6 @@
 //! Receives traces and logs by OTLP, keeps them in memory, and shows them: by Jaeger's query APIs and by a console.
 
+mod agent;
 mod config;
 pub mod console;
 mod credential;
@@ -11,6 +12,7 @@ mod otlp;
 pub mod store;
 mod turns;
 
+pub use agent::Agent;
 pub use config::Config;
 pub use endpoints::endpoints;
 pub use store::{MemoryStore, Store};

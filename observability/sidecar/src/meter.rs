@@ -3,20 +3,32 @@
 use std::{sync::Arc, time::Duration};
 
 use metrics::{counter, describe_counter, describe_gauge, gauge};
+use spool::Reason;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Store, store::Stats};
+use crate::{
+    Store,
+    agent::{Agent, Pipeline},
+    store::Stats,
+};
 
 const RECEIVED: &str = "sidecar_received_items_total";
 const REJECTED: &str = "sidecar_rejected_items_total";
 const REFUSED: &str = "sidecar_refused_requests_total";
 const EVICTED: &str = "sidecar_evicted_items_total";
+const SPOOLED: &str = "sidecar_spool_received_items_total";
+const DELIVERED: &str = "sidecar_delivered_items_total";
+const DROPPED: &str = "sidecar_dropped_items_total";
+const REDELIVERED: &str = "sidecar_redelivered_items_total";
+const WAITING: &str = "sidecar_spool_items";
+const SPOOL_BYTES: &str = "sidecar_spool_bytes";
+const UNACCOUNTED: &str = "sidecar_unaccounted_items";
 const BYTES: &str = "sidecar_store_bytes";
 const LIMIT: &str = "sidecar_store_limit_bytes";
 
 /// Why a whole request is refused.
-const REASONS: [&str; 7] =
-    ["too_large", "bad_data", "content_type", "encoding", "full", "slow", "address"];
+const REASONS: [&str; 8] =
+    ["too_large", "bad_data", "content_type", "encoding", "full", "spool", "slow", "address"];
 
 /// Describes all, and begins every counter at 0, so that its first event is an increase.
 pub(crate) fn start() {
@@ -27,6 +39,19 @@ pub(crate) fn start() {
     );
     describe_counter!(REFUSED, "Requests to the receivers that were refused as a whole");
     describe_counter!(EVICTED, "Spans and log records that had to leave for newer ones");
+    describe_counter!(SPOOLED, "Items that were put into the spool, since the spool began");
+    describe_counter!(DELIVERED, "Items of the spool that the destination has acknowledged");
+    describe_counter!(DROPPED, "Items of the spool that were given up");
+    describe_counter!(
+        REDELIVERED,
+        "Items that were sent again after an attempt with an unknown end, which the destination may have twice"
+    );
+    describe_gauge!(WAITING, "Items that wait in the spool");
+    describe_gauge!(SPOOL_BYTES, "Bytes that the spool takes");
+    describe_gauge!(
+        UNACCOUNTED,
+        "Received less delivered, dropped and waiting items of the spool: not 0 when somebody took segments away"
+    );
     describe_gauge!(BYTES, "Memory that the kept spans and log records take");
     describe_gauge!(LIMIT, "Memory that the kept spans and log records may take");
     for signal in ["traces", "logs", "metrics"] {
@@ -49,6 +74,21 @@ pub(crate) fn refused(reason: &'static str) {
     counter!(REFUSED, "reason" => reason).increment(1);
 }
 
+/// Absolute, because the books are older than the process.
+fn booked(pipeline: &Pipeline) {
+    let (signal, books) = (pipeline.signal(), pipeline.books());
+    counter!(SPOOLED, "signal" => signal).absolute(books.received);
+    counter!(DELIVERED, "signal" => signal).absolute(books.delivered);
+    counter!(REDELIVERED, "signal" => signal).absolute(books.redelivered);
+    for reason in Reason::ALL {
+        counter!(DROPPED, "signal" => signal, "reason" => reason.as_str())
+            .absolute(books.dropped(reason));
+    }
+    gauge!(WAITING, "signal" => signal).set(books.in_spool.units as f64);
+    gauge!(SPOOL_BYTES, "signal" => signal).set(books.disk_bytes as f64);
+    gauge!(UNACCOUNTED, "signal" => signal).set(books.unaccounted() as f64);
+}
+
 fn stored(stats: &Stats) {
     for (signal, bytes, limit, evicted) in [
         ("traces", stats.span_bytes, stats.span_limit, stats.evicted_spans),
@@ -57,6 +97,14 @@ fn stored(stats: &Stats) {
         gauge!(BYTES, "signal" => signal).set(bytes as f64);
         gauge!(LIMIT, "signal" => signal).set(limit as f64);
         counter!(EVICTED, "signal" => signal).absolute(evicted);
+    }
+}
+
+/// Keeps the books of the agent fresh. Ends with `stopping`.
+pub(crate) async fn watch_agent(agent: Agent, stopping: CancellationToken) {
+    let mut tick = tokio::time::interval(Duration::from_secs(1));
+    while stopping.run_until_cancelled(tick.tick()).await.is_some() {
+        agent.pipelines().iter().for_each(booked);
     }
 }
 

@@ -24,6 +24,7 @@ pub use query::{
 };
 
 pub(crate) use decode::spans as decode_spans;
+pub(crate) use fragment::ids;
 pub(crate) use model::double_json;
 pub(crate) use red::OTHER;
 

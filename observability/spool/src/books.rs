@@ -12,16 +12,24 @@ pub enum Reason {
     Expired = 1,
     /// The disk did not give back what was written.
     Damaged = 2,
-    /// The destination refused them for good.
+    /// The destination took the request, but not them.
     Rejected = 3,
     /// A sampler decided against them.
     Sampled = 4,
+    /// The destination refused the whole request for good.
+    Refused = 5,
 }
 
 impl Reason {
     /// All of them.
-    pub const ALL: [Reason; 5] =
-        [Reason::SpoolFull, Reason::Expired, Reason::Damaged, Reason::Rejected, Reason::Sampled];
+    pub const ALL: [Reason; 6] = [
+        Reason::SpoolFull,
+        Reason::Expired,
+        Reason::Damaged,
+        Reason::Rejected,
+        Reason::Sampled,
+        Reason::Refused,
+    ];
 
     /// The word for it, as a metric's label.
     pub fn as_str(self) -> &'static str {
@@ -31,6 +39,7 @@ impl Reason {
             Reason::Damaged => "damaged",
             Reason::Rejected => "rejected",
             Reason::Sampled => "sampled",
+            Reason::Refused => "refused",
         }
     }
 }

@@ -47,7 +47,7 @@
 //! | 0 | 8 | units received |
 //! | 8 | 8 | units delivered |
 //! | 16 | 8 | units redelivered |
-//! | 24 | 64 | units dropped, 8 bytes for each reason in the order of [`Reason`]; three are free |
+//! | 24 | 64 | units dropped, 8 bytes for each reason in the order of [`Reason`]; two are free |
 //! | 88 | 16 | settled up to: number of a segment, offset in it |
 //! | 104 | 16 | delivery begun up to: the same |
 //! | 120 | 8 | number of a segment that was dropped before older ones, or 0 |

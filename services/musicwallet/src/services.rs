@@ -145,13 +145,17 @@ impl Settings {
 
     fn addresses(&self) -> Vec<(&'static str, &'static str, SocketAddr)> {
         match self {
-            Settings::Sidecar(config) => vec![
-                ("otlp-grpc", "SIDECAR_OTLP_GRPC_LISTEN", config.otlp_grpc_listen),
-                ("otlp-http", "SIDECAR_OTLP_HTTP_LISTEN", config.otlp_http_listen),
-                ("jaeger", "SIDECAR_JAEGER_LISTEN", config.jaeger_listen),
-                ("console", "CONSOLE_LISTEN", config.console_listen),
-                ("internal", "SIDECAR_INTERNAL_LISTEN", config.internal_listen),
-            ],
+            Settings::Sidecar(config) => {
+                let jaeger = ("jaeger", "SIDECAR_JAEGER_LISTEN", config.jaeger_listen);
+                let jaeger = config.serves_jaeger().then_some(jaeger);
+                let others = [
+                    ("otlp-grpc", "SIDECAR_OTLP_GRPC_LISTEN", config.otlp_grpc_listen),
+                    ("otlp-http", "SIDECAR_OTLP_HTTP_LISTEN", config.otlp_http_listen),
+                    ("console", "CONSOLE_LISTEN", config.console_listen),
+                    ("internal", "SIDECAR_INTERNAL_LISTEN", config.internal_listen),
+                ];
+                others.into_iter().chain(jaeger).collect()
+            }
             Settings::Accounts(config) => vec![
                 ("api", "ACCOUNTS_LISTEN", config.listen),
                 ("internal", "ACCOUNTS_INTERNAL_LISTEN", config.internal_listen),

@@ -1,5 +1,6 @@
 //! What needs real programs or real data; `tests/real/run` starts it.
 
+mod agent;
 mod ancestor;
 mod command;
 mod generated;

@@ -47,7 +47,7 @@ pub(super) async fn show(
                 dl.plain {
                     div { dt { "OTLP over HTTP" } dd { code { (at.otlp_http) } } }
                     div { dt { "OTLP over gRPC" } dd { code { (at.otlp_grpc) } } }
-                    div { dt { "Jaeger’s query API" } dd { code { (at.jaeger) } } }
+                    @if let Some(jaeger) = &at.jaeger { div { dt { "Jaeger’s query API" } dd { code { (jaeger) } } } }
                     div { dt { "Version" } dd { (env!("CARGO_PKG_VERSION")) } }
                 }
             }

@@ -14,6 +14,7 @@ pub(super) enum Nav {
     Logs,
     Services,
     Metrics,
+    Delivery,
     About,
     None,
 }
@@ -56,6 +57,7 @@ pub(super) fn page(title: &str, current: Nav, fill: Option<Fill>, body: &Markup)
         (Nav::Logs, "/logs", "Logs"),
         (Nav::Services, "/services", "Services"),
         (Nav::Metrics, "/metrics", "Metrics"),
+        (Nav::Delivery, "/delivery", "Delivery"),
     ];
     html! {
         (DOCTYPE)

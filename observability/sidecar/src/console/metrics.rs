@@ -8,8 +8,8 @@ use axum::extract::State;
 use maud::{Markup, html};
 
 use self::exposition::Family;
-pub(super) use self::scrape::Scraper;
 use self::scrape::{Scraped, Target};
+pub(super) use self::{exposition::Exposition, scrape::Scraper};
 use super::Console;
 use super::error::Error;
 use super::format::{bytes, clip, counted, seconds};

@@ -91,7 +91,7 @@ pub(super) async fn show(
     };
     let title = shown.title();
     let body = html! {
-        (header(&console.surroundings.seen_from(&headers).jaeger, &shown, &title))
+        (header(console.surroundings.seen_from(&headers).jaeger.as_deref(), &shown, &title))
         (warnings(&shown))
         div data-swap {
             (strip::draw(&shown, &chosen))
@@ -161,7 +161,7 @@ impl Shown {
     }
 }
 
-fn header(jaeger: &str, shown: &Shown, title: &str) -> Markup {
+fn header(jaeger: Option<&str>, shown: &Shown, title: &str) -> Markup {
     let id = shown.trace.id;
     let errors = shown.trace.spans.iter().filter(|span| span.is_error()).count() as u64;
     let start = rfc3339(shown.tree.start);
@@ -177,7 +177,7 @@ fn header(jaeger: &str, shown: &Shown, title: &str) -> Markup {
             div.end {
                 a.button.small href=(Link::to("/logs").set("trace", id)) { "Logs" }
                 a.button.small href=(format!("/traces/{id}.json")) download=(format!("trace-{id}.json")) { "Download JSON" }
-                a.button.small href=(format!("{jaeger}/api/traces/{id}")) rel="noreferrer" { "Jaeger API" }
+                @if let Some(jaeger) = jaeger { a.button.small href=(format!("{jaeger}/api/traces/{id}")) rel="noreferrer" { "Jaeger API" } }
             }
         }
         dl.facts {

@@ -3,7 +3,7 @@
 //! The calls are unary and there are three, so the frames are read here: with the budget from the first byte on, and with the codes that OTLP
 //! wants. tonic's server would buffer, unpack and decode first, and call what is too large `OUT_OF_RANGE`, which senders repeat.
 
-use std::{future::ready, sync::Arc};
+use std::future::ready;
 
 use axum::{
     Router,
@@ -23,9 +23,7 @@ use prost::Message;
 use tonic::{Code, Status};
 
 use crate::{
-    Store,
     otlp::{
-        budget::Budget,
         receive::{Format, Receiver},
         signal::Signal,
         status::Refusal,
@@ -42,7 +40,7 @@ const ACCEPT_ENCODING: HeaderName = HeaderName::from_static("grpc-accept-encodin
 const ACCEPTED: HeaderValue = HeaderValue::from_static("identity,gzip");
 
 /// The three collector services, plain or gzip. Answers are a few bytes, so they are plain.
-pub(crate) fn grpc(store: Arc<dyn Store>, budget: Budget) -> Router {
+pub(crate) fn grpc(receiver: Receiver) -> Router {
     const TRACES: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
     const LOGS: &str = "/opentelemetry.proto.collector.logs.v1.LogsService/Export";
     const METRICS: &str = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export";
@@ -55,7 +53,7 @@ pub(crate) fn grpc(store: Arc<dyn Store>, budget: Budget) -> Router {
             Status::unimplemented("only OTLP's three collector services are here")
                 .into_http::<Body>()
         })
-        .with_state(Receiver { store, budget })
+        .with_state(receiver)
 }
 
 async fn export<S: Signal>(

@@ -1,7 +1,5 @@
 //! OTLP over HTTP: protobuf and JSON on one port, the answer in the format of the request.
 
-use std::sync::Arc;
-
 use axum::{
     Router,
     body::Body,
@@ -22,9 +20,7 @@ use serde_json::json;
 use tower_http::cors::{Any, CorsLayer};
 
 use crate::{
-    Store,
     otlp::{
-        budget::Budget,
         receive::{Format, Receiver},
         signal::Signal,
         status::{RETRY_AFTER_SECONDS, Refusal},
@@ -33,7 +29,7 @@ use crate::{
 };
 
 /// `POST /v1/traces`, `/v1/logs` and `/v1/metrics`. Browsers may send from any page: what arrives is not believed more than anything else.
-pub(crate) fn http(store: Arc<dyn Store>, budget: Budget) -> Router {
+pub(crate) fn http(receiver: Receiver) -> Router {
     let browsers = CorsLayer::new()
         .allow_origin(Any)
         .allow_methods([Method::POST])
@@ -48,7 +44,7 @@ pub(crate) fn http(store: Arc<dyn Store>, budget: Budget) -> Router {
         .method_not_allowed_fallback(otherwise(Refusal::Method))
         .fallback(otherwise(Refusal::Path))
         .layer(browsers)
-        .with_state(Receiver { store, budget })
+        .with_state(receiver)
 }
 
 impl Format {
@@ -122,7 +118,7 @@ fn refuse(refusal: &Refusal, format: Format) -> Response {
     };
     let mut response =
         (refusal.http(), [(CONTENT_TYPE, format.content_type())], body).into_response();
-    if *refusal == Refusal::Full {
+    if refusal.may_be_tried_again() {
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
     }
     response

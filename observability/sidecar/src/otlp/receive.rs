@@ -14,6 +14,7 @@ use tokio::{task::spawn_blocking, time::timeout};
 
 use crate::{
     Store,
+    agent::Agent,
     otlp::{
         LARGEST,
         budget::{Budget, Share},
@@ -39,9 +40,10 @@ pub(super) enum Format {
 
 /// What the handlers share.
 #[derive(Clone)]
-pub(super) struct Receiver {
-    pub(super) store: Arc<dyn Store>,
-    pub(super) budget: Budget,
+pub(crate) struct Receiver {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) agent: Agent,
+    pub(crate) budget: Budget,
 }
 
 /// A body that has arrived, and its part of the budget.
@@ -70,14 +72,35 @@ impl Receiver {
         packed: bool,
         format: Format,
     ) -> Result<Added, Refusal> {
+        let Arrived { bytes, share } = arrived;
+        // A file takes the time it takes.
+        let quick = !packed
+            && format == Format::Protobuf
+            && bytes.len() <= SMALL
+            && self.agent.pipeline(S::NAME).is_none();
+        let arrived = Arrived { bytes, share };
+        self.keep_decoded(arrived, quick, move |bytes, share| {
+            let bytes = if packed { unpack(&bytes, share)? } else { bytes };
+            let wire = (format == Format::Protobuf).then(|| bytes.clone());
+            Ok((decode::<S>(bytes, format, share)?, wire))
+        })
+        .await
+    }
+
+    /// The same for any form that `decode` knows; it also gives what it was decoded from, if that is protobuf of OTLP.
+    pub(super) async fn keep_decoded<S: Signal>(
+        &self,
+        arrived: Arrived,
+        quick: bool,
+        decode: impl FnOnce(Bytes, &mut Share) -> Result<(S, Option<Bytes>), Refusal> + Send + 'static,
+    ) -> Result<Added, Refusal> {
         let Arrived { bytes, mut share } = arrived;
-        let quick = !packed && format == Format::Protobuf && bytes.len() <= SMALL;
-        let store = Arc::clone(&self.store);
+        let (store, agent) = (Arc::clone(&self.store), self.agent.clone());
         let work = move || {
-            let bytes = if packed { unpack(&bytes, &mut share)? } else { bytes };
-            let added = decode::<S>(bytes, format, &mut share)?.receive(&*store);
+            let (message, wire) = decode(bytes, &mut share)?;
+            let added = message.receive(&*store, &agent, wire);
             drop(share); // given back only now: what is decoded is held, too
-            Ok(added)
+            added
         };
         if quick {
             return work();
@@ -107,7 +130,7 @@ async fn read(mut body: Body, share: &mut Share) -> Result<Bytes, Refusal> {
 }
 
 /// Unpacks in steps, so that a small body that unpacks to gigabytes is noticed at the limit and not at the end.
-fn unpack(bytes: &[u8], share: &mut Share) -> Result<Bytes, Refusal> {
+pub(super) fn unpack(bytes: &[u8], share: &mut Share) -> Result<Bytes, Refusal> {
     let mut decoder = MultiGzDecoder::new(bytes);
     let mut unpacked = Vec::new();
     let mut step = vec![0; SMALL];
@@ -146,7 +169,7 @@ mod tests {
     async fn a_body_that_does_not_end_is_given_up_with_its_part_of_the_budget() {
         let budget = Budget::new(1 << 20);
         let store = Arc::new(MemoryStore::new(1 << 20, 1 << 20));
-        let receiver = Receiver { store, budget: budget.clone() };
+        let receiver = Receiver { store, agent: Agent::default(), budget: budget.clone() };
         let begun = stream::iter([Ok::<_, io::Error>(vec![0; 1 << 20])]);
         let body = Body::from_stream(begun.chain(stream::pending()));
         let read = receiver.read_within(Duration::from_millis(20), body).await;

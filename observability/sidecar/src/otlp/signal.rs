@@ -1,5 +1,6 @@
 //! Traces, logs and metrics as one kind of thing: a request that is decoded, kept, and answered.
 
+use bytes::Bytes;
 use opentelemetry_proto::tonic::{
     collector::{
         logs::v1::{ExportLogsPartialSuccess, ExportLogsServiceRequest, ExportLogsServiceResponse},
@@ -17,7 +18,13 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::weight::{self, Shape};
-use crate::{Store, meter, store::Added};
+use crate::{
+    Store,
+    agent::Agent,
+    meter,
+    otlp::status::Refusal,
+    store::{Added, ids},
+};
 
 /// What is the same for the three signals.
 pub(crate) trait Signal: Message + DeserializeOwned + Default + 'static {
@@ -30,6 +37,14 @@ pub(crate) trait Signal: Message + DeserializeOwned + Default + 'static {
     const SHAPE: &'static Shape;
     /// The name of the count in the answer as JSON.
     const REJECTED: &'static str;
+
+    /// How many items there are.
+    fn items(&self) -> u64;
+
+    /// Takes out what is not valid; how many items that were, and why the first of them was not.
+    fn take_out_invalid(&mut self) -> (u64, &'static str) {
+        (0, "")
+    }
 
     fn keep(self, store: &dyn Store) -> Added;
 
@@ -46,11 +61,34 @@ pub(crate) trait Signal: Message + DeserializeOwned + Default + 'static {
         }
     }
 
-    /// Keeps it and counts what became of it.
-    fn receive(self, store: &dyn Store) -> Added {
-        let added = self.keep(store);
+    /// Hands it on and keeps it, and counts what became of it. `wire` is what it was decoded from, if that was protobuf.
+    ///
+    /// Where there is a destination, that is what counts: what it gets is accepted, whether there is room for it here or not.
+    ///
+    /// # Errors
+    /// When it cannot be handed on; then it is not kept either, because the sender will try again.
+    fn receive(
+        mut self,
+        store: &dyn Store,
+        agent: &Agent,
+        wire: Option<Bytes>,
+    ) -> Result<Added, Refusal> {
+        let added = match agent.pipeline(Self::NAME) {
+            None => self.keep(store),
+            Some(pipeline) => {
+                let (rejected, reason) = self.take_out_invalid();
+                let accepted = self.items();
+                if accepted > 0 {
+                    let wire = wire.filter(|_| rejected == 0);
+                    let request = wire.unwrap_or_else(|| self.encode_to_vec().into());
+                    pipeline.accept(accepted, &request)?;
+                }
+                self.keep(store);
+                Added { accepted, rejected, reason: reason.to_owned() }
+            }
+        };
         meter::received(Self::NAME, added.accepted, added.rejected);
-        added
+        Ok(added)
     }
 }
 
@@ -64,6 +102,26 @@ impl Signal for ExportTraceServiceRequest {
     const NAME: &'static str = "traces";
     const SHAPE: &'static Shape = &weight::TRACES;
     const REJECTED: &'static str = "rejectedSpans";
+
+    fn items(&self) -> u64 {
+        let scopes = self.resource_spans.iter().flat_map(|it| &it.scope_spans);
+        scopes.map(|it| it.spans.len() as u64).sum()
+    }
+
+    fn take_out_invalid(&mut self) -> (u64, &'static str) {
+        let (mut rejected, mut reason) = (0, "");
+        for scope in self.resource_spans.iter_mut().flat_map(|it| &mut it.scope_spans) {
+            scope.spans.retain(|span| {
+                let Err(why) = ids(span) else { return true };
+                rejected += 1;
+                if reason.is_empty() {
+                    reason = why;
+                }
+                false
+            });
+        }
+        (rejected, reason)
+    }
 
     fn keep(self, store: &dyn Store) -> Added {
         store.add_spans(self.resource_spans)
@@ -85,6 +143,11 @@ impl Signal for ExportLogsServiceRequest {
     const SHAPE: &'static Shape = &weight::LOGS;
     const REJECTED: &'static str = "rejectedLogRecords";
 
+    fn items(&self) -> u64 {
+        let scopes = self.resource_logs.iter().flat_map(|it| &it.scope_logs);
+        scopes.map(|it| it.log_records.len() as u64).sum()
+    }
+
     fn keep(self, store: &dyn Store) -> Added {
         store.add_logs(self.resource_logs)
     }
@@ -105,12 +168,16 @@ impl Signal for ExportMetricsServiceRequest {
     const SHAPE: &'static Shape = &weight::METRICS;
     const REJECTED: &'static str = "rejectedDataPoints";
 
+    fn items(&self) -> u64 {
+        let metrics = self.resource_metrics.iter().flat_map(|resource| &resource.scope_metrics);
+        metrics.flat_map(|scope| &scope.metrics).map(|it| points(it) as u64).sum()
+    }
+
     /// There is no store for metrics: the services' own are scraped. All are rejected, which senders must not repeat.
     fn keep(self, _store: &dyn Store) -> Added {
-        let metrics = self.resource_metrics.iter().flat_map(|resource| &resource.scope_metrics);
-        let points = metrics.flat_map(|scope| &scope.metrics).map(points).sum::<usize>();
-        let reason = "metrics are not kept here: let Prometheus scrape them".to_owned();
-        Added { accepted: 0, rejected: points as u64, reason }
+        let reason = "metrics are not kept here: let Prometheus scrape them, or name a destination in \
+                      SIDECAR_METRICS_ENDPOINT";
+        Added { accepted: 0, rejected: self.items(), reason: reason.to_owned() }
     }
 
     fn response(added: &Added) -> ExportMetricsServiceResponse {

@@ -22,6 +22,8 @@ pub(crate) enum Refusal {
     Encoding,
     /// Too much is being received already.
     Full,
+    /// It cannot be written to the spool.
+    Spool,
     /// It did not arrive in time.
     Slow,
     /// Nothing is received at this path.
@@ -40,10 +42,16 @@ impl Refusal {
             Refusal::ContentType => "send application/x-protobuf or application/json".to_owned(),
             Refusal::Encoding => "send the body plain or with Content-Encoding: gzip".to_owned(),
             Refusal::Full => "too much is being received at the moment; try again".to_owned(),
+            Refusal::Spool => "the spool cannot be written at the moment; try again".to_owned(),
             Refusal::Slow => "the request was not complete within 30 s; send smaller batches".to_owned(),
             Refusal::Path => "there are /v1/traces, /v1/logs and /v1/metrics".to_owned(),
             Refusal::Method => "send it by POST".to_owned(),
         }
+    }
+
+    /// Whether the same request may be taken later.
+    pub(crate) fn may_be_tried_again(&self) -> bool {
+        matches!(self, Refusal::Full | Refusal::Spool)
     }
 
     pub(crate) fn http(&self) -> StatusCode {
@@ -51,7 +59,7 @@ impl Refusal {
             Refusal::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Refusal::BadData(_) => StatusCode::BAD_REQUEST,
             Refusal::ContentType | Refusal::Encoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Refusal::Full => StatusCode::SERVICE_UNAVAILABLE,
+            Refusal::Full | Refusal::Spool => StatusCode::SERVICE_UNAVAILABLE,
             Refusal::Slow => StatusCode::REQUEST_TIMEOUT,
             Refusal::Path => StatusCode::NOT_FOUND,
             Refusal::Method => StatusCode::METHOD_NOT_ALLOWED,
@@ -61,7 +69,7 @@ impl Refusal {
     pub(crate) fn code(&self) -> Code {
         match self {
             Refusal::TooLarge => Code::ResourceExhausted,
-            Refusal::Full => Code::Unavailable,
+            Refusal::Full | Refusal::Spool => Code::Unavailable,
             Refusal::Slow => Code::DeadlineExceeded,
             Refusal::Path => Code::NotFound,
             Refusal::Method => Code::Unimplemented,
@@ -76,6 +84,7 @@ impl Refusal {
             Refusal::ContentType => "content_type",
             Refusal::Encoding => "encoding",
             Refusal::Full => "full",
+            Refusal::Spool => "spool",
             Refusal::Slow => "slow",
             Refusal::Path | Refusal::Method => "address",
         });
@@ -86,7 +95,7 @@ impl Refusal {
         let retry =
             RetryInfo { retry_delay: Some(Delay { seconds: RETRY_AFTER_SECONDS, nanos: 0 }) };
         let details = match self {
-            Refusal::Full => vec![Any {
+            _ if self.may_be_tried_again() => vec![Any {
                 type_url: "type.googleapis.com/google.rpc.RetryInfo".to_owned(),
                 value: retry.encode_to_vec(),
             }],

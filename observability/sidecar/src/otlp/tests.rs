@@ -23,8 +23,8 @@ use reqwest::{Client, Response, header::CONTENT_TYPE};
 use serde_json::{Value, json};
 use tonic::{Code, codec::CompressionEncoding};
 
-use super::{LARGEST, budget::Budget, grpc, http, status::RpcStatus};
-use crate::{Store, store::MemoryStore};
+use super::{LARGEST, Receiver, budget::Budget, grpc, http, status::RpcStatus};
+use crate::{Store, agent::Agent, store::MemoryStore};
 
 const PROTOBUF: &str = "application/x-protobuf";
 const JSON: &str = "application/json";
@@ -49,8 +49,10 @@ async fn start(budget: usize) -> Receivers {
         tokio::spawn(async { axum::serve(listener, router).await });
         url
     };
-    let http = serve(http(store.clone(), budget.clone())).await;
-    let grpc = serve(grpc(store.clone(), budget.clone())).await;
+    let agent = Agent::default();
+    let receiver = Receiver { store: store.clone(), agent, budget: budget.clone() };
+    let http = serve(http(receiver.clone())).await;
+    let grpc = serve(grpc(receiver)).await;
     let client = Client::builder().no_proxy().build().unwrap();
     Receivers { store, http, grpc, client, budget }
 }

@@ -19,7 +19,10 @@ use opentelemetry_proto::tonic::{
 };
 use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
 
-use super::status::Refusal;
+use super::{
+    loki::{Entry, Stream},
+    status::Refusal,
+};
 
 /// Messages within messages; prost has the same limit.
 const DEPTH: usize = 100;
@@ -100,6 +103,13 @@ static SUMMARY: Shape = Shape(&[(1, list::<SummaryDataPoint>(&SUMMARY_POINT))]);
 static SUMMARY_POINT: Shape =
     Shape(&[(6, list::<ValueAtQuantile>(&FLAT)), (7, list::<KeyValue>(&KEY_VALUE))]);
 static EXEMPLAR: Shape = Shape(&[(7, list::<KeyValue>(&KEY_VALUE))]);
+
+/// Of Loki's push, as the log records that it becomes.
+pub(super) static PUSH: Shape =
+    Shape(&[(1, List(size_of::<Stream>() + size_of::<ResourceLogs>(), &PUSH_STREAM))]);
+static PUSH_STREAM: Shape =
+    Shape(&[(2, List(size_of::<Entry>() + size_of::<LogRecord>(), &PUSH_ENTRY))]);
+static PUSH_ENTRY: Shape = Shape(&[(1, One(&FLAT)), (3, List(2 * size_of::<KeyValue>(), &FLAT))]);
 
 static RESOURCE: Shape =
     Shape(&[(1, list::<KeyValue>(&KEY_VALUE)), (3, list::<EntityRef>(&ENTITY))]);

@@ -118,6 +118,20 @@ pub(super) fn trace(fragments: &[Arc<Fragment>]) -> Option<Trace> {
     Some(Trace { id: spans.first()?.trace_id, spans })
 }
 
+/// Trace, span and parent; an error says which of them is not valid.
+pub(crate) fn ids(span: &WireSpan) -> Result<(TraceId, SpanId, Option<SpanId>), &'static str> {
+    let id = TraceId::from_bytes(&span.trace_id)
+        .ok_or("the trace_id of a span has to have 16 bytes, not all zero")?;
+    let span_id = SpanId::from_bytes(&span.span_id)
+        .ok_or("the span_id of a span has to have 8 bytes, not all zero")?;
+    let parent = match span.parent_span_id.as_slice() {
+        [] => None,
+        id if id.len() == 8 => SpanId::from_bytes(id), // all zero says: none
+        _ => return Err("the parent_span_id of a span has to have 8 bytes or none"),
+    };
+    Ok((id, span_id, parent))
+}
+
 /// Sorts what arrived by trace, in the order of the first spans; what has no valid ids is rejected, and what comes after so many traces
 /// that the copies of resource and scope exceed [`COPIES`].
 pub(super) fn split(resources: Vec<ResourceSpans>) -> (Vec<(TraceId, Fragment)>, Added) {
@@ -187,20 +201,9 @@ fn append(to: &mut Vec<u8>, tag: u32, message: &[u8]) {
 
 impl Split {
     fn add(&mut self, span: &WireSpan, service: &Arc<str>, maker: u64, place: &Place<'_>) {
-        let parent = match span.parent_span_id.as_slice() {
-            [] => Ok(None),
-            id if id.len() == 8 => Ok(SpanId::from_bytes(id)), // all zero says: none
-            _ => Err("the parent_span_id of a span has to have 8 bytes or none"),
-        };
-        let id = TraceId::from_bytes(&span.trace_id)
-            .ok_or("the trace_id of a span has to have 16 bytes, not all zero");
-        let span_id = SpanId::from_bytes(&span.span_id)
-            .ok_or("the span_id of a span has to have 8 bytes, not all zero");
-        let (id, span_id, parent) = match (id, span_id, parent) {
-            (Ok(id), Ok(span_id), Ok(parent)) => (id, span_id, parent),
-            (Err(reason), _, _) | (_, Err(reason), _) | (_, _, Err(reason)) => {
-                return self.reject(reason);
-            }
+        let (id, span_id, parent) = match ids(span) {
+            Ok(ids) => ids,
+            Err(reason) => return self.reject(reason),
         };
         let known = self.known.get(&id).copied();
         let last = known.map_or(NOWHERE, |at| self.parts[at].last);

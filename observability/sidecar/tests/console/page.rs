@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::{Router, body::Body};
 use http::{HeaderMap, Method, Request, header};
 use http_body_util::BodyExt;
-use sidecar::{Config, MemoryStore};
+use sidecar::{Agent, Config, MemoryStore};
 use tower::ServiceExt;
 
 /// Elements that have neither content nor an end.
@@ -25,7 +25,11 @@ impl Console {
 
     pub(crate) fn with(settings: &[(&str, &str)]) -> Self {
         let store = Arc::new(MemoryStore::new(64 << 20, 32 << 20));
-        let router = sidecar::console::router(store.clone(), &Config::from_pairs(settings));
+        let router = sidecar::console::router(
+            store.clone(),
+            Agent::default(),
+            &Config::from_pairs(settings),
+        );
         Self { store, router }
     }
 

@@ -12,30 +12,30 @@ const SUFFIXES: [&str; 8] =
 
 /// All metrics of one endpoint.
 #[derive(Debug, Default)]
-pub(super) struct Exposition {
+pub(in crate::console) struct Exposition {
     /// In the order of their first line.
-    pub(super) families: Vec<Family>,
+    pub(in crate::console) families: Vec<Family>,
     /// Lines that say nothing that can be understood, or came after the limit.
     pub(super) unread: usize,
 }
 
 /// A metric with its series.
 #[derive(Debug, Default)]
-pub(super) struct Family {
-    pub(super) name: String,
+pub(in crate::console) struct Family {
+    pub(in crate::console) name: String,
     pub(super) help: String,
     /// `counter`, `gauge`, `histogram`, `summary`, …; `unknown` if nothing was said.
     pub(super) kind: String,
     /// By name and labels, because exporters keep series in hash maps, so that their order changes; buckets as they came.
-    pub(super) samples: Vec<Sample>,
+    pub(in crate::console) samples: Vec<Sample>,
 }
 
 /// One line.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Sample {
-    pub(super) name: String,
+pub(in crate::console) struct Sample {
+    pub(in crate::console) name: String,
     pub(super) labels: Vec<(String, String)>,
-    pub(super) value: f64,
+    pub(in crate::console) value: f64,
     pub(super) exemplar: Option<Exemplar>,
 }
 
@@ -43,7 +43,7 @@ pub(super) struct Sample {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Exemplar {
     pub(super) labels: Vec<(String, String)>,
-    pub(super) value: f64,
+    pub(in crate::console) value: f64,
 }
 
 impl Exemplar {
@@ -63,7 +63,7 @@ impl Sample {
     }
 
     /// The value of a label.
-    pub(super) fn label(&self, name: &str) -> Option<&str> {
+    pub(in crate::console) fn label(&self, name: &str) -> Option<&str> {
         self.labels.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 }

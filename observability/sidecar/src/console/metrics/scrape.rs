@@ -24,16 +24,16 @@ pub(in crate::console) struct Scraper {
 }
 
 #[derive(Debug, Clone)]
-pub(super) struct Target {
-    pub(super) service: String,
+pub(in crate::console) struct Target {
+    pub(in crate::console) service: String,
     pub(super) address: String,
 }
 
 /// What came of asking one of them.
-pub(super) struct Scraped {
+pub(in crate::console) struct Scraped {
     pub(super) took: Duration,
     pub(super) size: usize,
-    pub(super) metrics: Exposition,
+    pub(in crate::console) metrics: Exposition,
 }
 
 impl Scraper {
@@ -54,7 +54,7 @@ impl Scraper {
         Self { client: client.ok(), targets: targets.collect() }
     }
 
-    pub(super) async fn all(&self) -> Vec<(Target, Result<Scraped, String>)> {
+    pub(in crate::console) async fn all(&self) -> Vec<(Target, Result<Scraped, String>)> {
         let answers = self
             .targets
             .iter()

@@ -18,7 +18,7 @@ pub(super) fn draw(at: &Addresses) -> Markup {
                     dl.plain {
                         div { dt { "OTLP over HTTP" } dd { code { (at.otlp_http) } } }
                         div { dt { "OTLP over gRPC" } dd { code { (at.otlp_grpc) } } }
-                        div { dt { "Jaeger’s query API" } dd { code { (at.jaeger) } } }
+                        @if let Some(jaeger) = &at.jaeger { div { dt { "Jaeger’s query API" } dd { code { (jaeger) } } } }
                     }
                 }
                 section.card {
@@ -32,7 +32,7 @@ pub(super) fn draw(at: &Addresses) -> Markup {
                 p { "A span, a log line written during it, and both found again." }
                 (copied("Send a span", &span(at)))
                 (copied("Send a log line", &log(at)))
-                (copied("Read the trace", &format!("curl {}/api/traces/{TRACE}", at.jaeger)))
+                @if let Some(jaeger) = &at.jaeger { (copied("Read the trace", &format!("curl {jaeger}/api/traces/{TRACE}"))) }
             }
         }
     }

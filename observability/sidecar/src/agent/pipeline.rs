@@ -1,0 +1,335 @@
+//! One signal's way: what was received goes into the spool, and from there to the destination, in order, one batch at a time.
+
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::{Duration, SystemTime},
+};
+
+use anyhow::Context as _;
+use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+use platform::{config::HttpUrl, service::Parts};
+use spool::{Batch, Books, Limits, Reader, Reason, Spool};
+use tokio::{runtime::Handle, task::spawn_blocking, time::interval};
+use tokio_util::sync::CancellationToken;
+
+use super::destination::{Destination, Failure, Outcome};
+use crate::{
+    config::{Config, SpoolPlace},
+    otlp::Refusal,
+};
+
+/// How much goes at once, unless one request is larger.
+const BATCH_BYTES: u64 = 1 << 20;
+/// Spans, lines or points at once.
+const BATCH_ITEMS: u64 = 8192;
+/// The first pause after a failure, and the longest.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+/// How much a loss of power may cost. A process that is killed loses nothing.
+const SYNC: Duration = Duration::from_secs(1);
+
+/// A spool, and what empties it. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Pipeline {
+    signal: &'static str,
+    spool: Spool,
+    destination: Destination,
+    state: Arc<State>,
+}
+
+/// How it goes.
+#[derive(Debug, Default)]
+struct State {
+    /// Since when nothing is delivered, and why.
+    trouble: Mutex<Option<Trouble>>,
+    /// Whether the last request could not be written.
+    unwritable: AtomicBool,
+}
+
+/// Why nothing is delivered.
+#[derive(Clone, Debug)]
+pub(crate) struct Trouble {
+    pub(crate) since: SystemTime,
+    pub(crate) reason: &'static str,
+    pub(crate) why: String,
+}
+
+impl Pipeline {
+    /// Opens the spool, and begins to empty it.
+    ///
+    /// # Errors
+    /// One sentence, when the spool cannot be opened.
+    pub(crate) fn start(
+        signal: &'static str,
+        endpoint: &HttpUrl,
+        config: &Config,
+        parts: &Parts,
+    ) -> anyhow::Result<Pipeline> {
+        let limits = Limits { bytes: config.spool_size.bytes() as u64, age: config.spool_age };
+        let opened = match &config.spool {
+            SpoolPlace::Memory => Spool::in_memory(limits),
+            SpoolPlace::Folder(folder) => Spool::open(&folder.join(signal), limits),
+        };
+        let (spool, reader) = opened.with_context(|| {
+            format!("the spool of {signal} cannot be used; SIDECAR_SPOOL says where it is")
+        })?;
+        let destination = Destination::new(endpoint.as_str(), signal)?;
+        let pipeline = Pipeline { signal, spool, destination, state: Arc::default() };
+        pipeline.tell_what_was_found();
+        let (deliverer, caretaker) = (pipeline.clone(), pipeline.clone());
+        parts.background.spawn(|ending| deliverer.deliver(reader, ending));
+        parts.background.spawn(|ending| caretaker.look_after(ending));
+        Ok(pipeline)
+    }
+
+    pub(crate) fn signal(&self) -> &'static str {
+        self.signal
+    }
+
+    /// Where it goes.
+    pub(crate) fn destination(&self) -> &str {
+        self.destination.url()
+    }
+
+    pub(crate) fn books(&self) -> Books {
+        self.spool.books()
+    }
+
+    /// Why nothing is delivered, if that is so.
+    pub(crate) fn trouble(&self) -> Option<Trouble> {
+        self.state.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Puts a request of so many items into the spool. It writes to a file: call it on a thread that may be busy.
+    ///
+    /// # Errors
+    /// When it cannot be written. Nothing of it stays.
+    pub(crate) fn accept(&self, items: u64, request: &[u8]) -> Result<(), Refusal> {
+        let signal = self.signal;
+        match self.spool.append(items, request) {
+            Ok(()) => {
+                if self.state.unwritable.swap(false, Relaxed) {
+                    tracing::info!(signal, "the spool of {signal} can be written again");
+                }
+                Ok(())
+            }
+            Err(spool::Error::TooLarge { .. }) => Err(Refusal::TooLarge),
+            Err(error) => {
+                if !self.state.unwritable.swap(true, Relaxed) {
+                    tracing::error!(
+                        signal,
+                        error = %chain(&error),
+                        "the spool of {signal} cannot be written; senders are told to come back, which is counted in \
+                         sidecar_refused_requests_total"
+                    );
+                }
+                Err(Refusal::Spool)
+            }
+        }
+    }
+
+    /// Empties the spool until the service ends and nothing is left, or what is left cannot be delivered now.
+    async fn deliver(self, reader: Reader, ending: CancellationToken) {
+        let handle = Handle::current();
+        // Reading is for a thread that may be busy.
+        let _ = spawn_blocking(move || Delivery::new(&self, handle, ending).run(reader)).await;
+    }
+
+    /// Keeps the disk and the log up to date.
+    async fn look_after(self, ending: CancellationToken) {
+        let mut tick = interval(SYNC);
+        let mut failing = false;
+        loop {
+            let ended = ending.run_until_cancelled(tick.tick()).await.is_none();
+            let spool = self.spool.clone();
+            let synced = spawn_blocking(move || spool.sync()).await;
+            let signal = self.signal;
+            match synced {
+                Ok(Err(error)) if !failing => {
+                    failing = true;
+                    tracing::error!(signal, error = %chain(&error), "the spool of {signal} cannot be made to last");
+                }
+                Ok(Ok(())) => failing = false,
+                _ => {}
+            }
+            if ended {
+                return;
+            }
+        }
+    }
+
+    fn tell_what_was_found(&self) {
+        let (signal, books) = (self.signal, self.books());
+        let (items, unaccounted) = (books.in_spool.units, books.unaccounted());
+        if items > 0 {
+            tracing::info!(
+                signal,
+                items,
+                "the spool of {signal} has {items} items of an earlier start"
+            );
+        }
+        if unaccounted != 0 {
+            tracing::error!(
+                signal,
+                unaccounted,
+                "the books of {signal} do not balance: {unaccounted} items are neither delivered nor dropped nor in the spool; \
+                 somebody took segments away"
+            );
+        }
+    }
+
+    /// One line when it begins to fail, one when it is well again: an operator wants no more.
+    fn fails(&self, failure: Failure) {
+        let Failure { reason, why, .. } = failure;
+        let mut trouble = self.state.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = trouble.as_ref().map(|it| it.since);
+        if since.is_none() {
+            let (signal, destination) = (self.signal, self.destination());
+            tracing::warn!(
+                signal,
+                reason,
+                destination,
+                why,
+                "cannot deliver {signal} to {destination} ({reason}: {why}); they wait in the spool"
+            );
+        }
+        *trouble = Some(Trouble { since: since.unwrap_or_else(SystemTime::now), reason, why });
+    }
+
+    fn is_well(&self) {
+        let trouble = self.state.trouble.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(trouble) = trouble {
+            let seconds = trouble.since.elapsed().unwrap_or_default().as_secs();
+            let (signal, waiting) = (self.signal, self.books().in_spool.units);
+            tracing::info!(
+                signal,
+                seconds,
+                waiting,
+                "{signal} are delivered again after {seconds} s; {waiting} wait in the spool"
+            );
+        }
+    }
+}
+
+/// The loop that empties a spool, on a thread of its own.
+struct Delivery<'a> {
+    pipeline: &'a Pipeline,
+    handle: Handle,
+    ending: CancellationToken,
+    pauses: ExponentialBackoff,
+}
+
+impl<'a> Delivery<'a> {
+    fn new(pipeline: &'a Pipeline, handle: Handle, ending: CancellationToken) -> Delivery<'a> {
+        Delivery { pipeline, handle, ending, pauses: pauses() }
+    }
+
+    fn run(mut self, mut reader: Reader) {
+        loop {
+            let delivered = match reader.next(BATCH_BYTES, BATCH_ITEMS) {
+                Ok(batch) => batch.map(|batch| self.attempt(batch)),
+                Err(error) => {
+                    let (reason, why) = ("unreadable", chain(&error));
+                    self.fail(Failure { reason, uncertain: false, retry_after: None, why });
+                    Some(false)
+                }
+            };
+            let Some(delivered) = delivered else {
+                if self.ending.is_cancelled() {
+                    return; // nothing is left
+                }
+                self.until_appended(&reader);
+                continue;
+            };
+            if !delivered && self.ending.is_cancelled() {
+                return; // what is left waits for the next start
+            }
+        }
+    }
+
+    fn until_appended(&self, reader: &Reader) {
+        self.handle.block_on(async {
+            tokio::select! { // neither arm has anything to lose
+                () = reader.appended() => {}
+                () = self.ending.cancelled() => {}
+            }
+        });
+    }
+
+    /// Sends a batch once; whether it is settled.
+    fn attempt(&mut self, batch: Batch<'_>) -> bool {
+        let (payloads, items) = (batch.payloads().to_vec(), batch.units());
+        let sent = self.pipeline.destination.send(payloads);
+        let settled = match self.handle.block_on(sent) {
+            Outcome::Delivered { rejected: 0, .. } => batch.settle(items, &[]),
+            Outcome::Delivered { rejected, why } => {
+                let rejected = rejected.min(items);
+                self.lost(rejected, "rejected", &why);
+                batch.settle(items - rejected, &[(Reason::Rejected, rejected)])
+            }
+            Outcome::Refused { why } => {
+                self.lost(items, "refused", &why);
+                batch.settle(0, &[(Reason::Refused, items)])
+            }
+            Outcome::Failed(failure) => {
+                match failure.uncertain {
+                    true => batch.retry_uncertain(),
+                    false => batch.retry(),
+                }
+                self.fail(failure);
+                return false;
+            }
+        };
+        if let Err(error) = settled {
+            // The books in memory are right. Killed now, the next start would send it once more.
+            tracing::warn!(signal = self.pipeline.signal, error = %chain(&error), "the spool cannot note what was delivered");
+        }
+        self.pauses = pauses();
+        self.pipeline.is_well();
+        true
+    }
+
+    fn lost(&self, items: u64, reason: &'static str, why: &str) {
+        let (signal, destination) = (self.pipeline.signal, self.pipeline.destination());
+        tracing::error!(
+            signal,
+            items,
+            reason,
+            destination,
+            why,
+            "{items} {signal} are lost: {destination} does not take them ({why})"
+        );
+    }
+
+    fn fail(&mut self, failure: Failure) {
+        let pause =
+            self.pauses.next().unwrap_or(PAUSES.1).max(failure.retry_after.unwrap_or_default());
+        self.pipeline.fails(failure);
+        let ending = self.ending.clone();
+        self.handle.block_on(async move {
+            tokio::select! { // neither arm has anything to lose
+                () = tokio::time::sleep(pause) => {}
+                () = ending.cancelled() => {}
+            }
+        });
+    }
+}
+
+fn pauses() -> ExponentialBackoff {
+    let (first, longest) = PAUSES;
+    let pauses = ExponentialBuilder::new().with_min_delay(first).with_max_delay(longest);
+    pauses.with_factor(2.0).with_jitter().without_max_times().build()
+}
+
+/// An error and what caused it, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}

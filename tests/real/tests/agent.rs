@@ -1,0 +1,129 @@
+//! The sidecar as an agent: what the services say reaches the real Jaeger, Loki and Prometheus, through crashes of all of them.
+
+use std::collections::BTreeSet;
+
+use real::stack::{Jaeger, Loki, Ports, Prometheus, Storage};
+use reqwest::blocking::Client;
+use serde_json::{Value, json};
+
+use crate::harness::{App, Shape, eventually};
+
+/// The settings that hand on to these.
+fn destinations(
+    jaeger: &Jaeger,
+    loki: &Loki,
+    prometheus: &Prometheus,
+) -> [(&'static str, String); 3] {
+    [
+        ("SIDECAR_TRACES_ENDPOINT", jaeger.otlp_url()),
+        ("SIDECAR_LOGS_ENDPOINT", loki.otlp_url()),
+        ("SIDECAR_METRICS_ENDPOINT", prometheus.otlp_url()),
+    ]
+}
+
+fn start(shape: Shape, settings: &[(&'static str, String)]) -> App {
+    let settings: Vec<(&str, &str)> = settings.iter().map(|(k, v)| (*k, v.as_str())).collect();
+    App::start_with(shape, &settings)
+}
+
+/// The books of a signal, once they balance and nothing waits.
+fn settled(app: &App, signal: &str) -> Value {
+    eventually("all is delivered, and the books balance", || {
+        let all = app.console("/delivery.json").json;
+        let flow = all["pipelines"].as_array().unwrap().iter().find(|it| it["signal"] == signal);
+        let flow = flow.unwrap().clone();
+        let done = flow["in_spool"] == 0 && flow["unaccounted"] == 0;
+        if done { Ok(flow) } else { Err(flow.to_string()) }
+    })
+}
+
+#[test]
+fn a_request_is_a_trace_in_jaeger_and_a_line_of_each_service_in_loki() {
+    let data = tempfile::tempdir().unwrap();
+    let jaeger = Jaeger::start(Storage::Memory, Ports::Free, data.path()).unwrap();
+    let loki = Loki::start(Ports::Free, data.path()).unwrap();
+    let prometheus = Prometheus::start(Ports::Free, data.path()).unwrap();
+    for shape in [Shape::One, Shape::Each] {
+        let app = start(shape, &destinations(&jaeger, &loki, &prometheus));
+        let ada = app.someone("ada");
+        let id = app.get("/api/musics/1", &ada).trace_id().to_owned();
+        let services = ["accounts", "catalog", "gateway"];
+        eventually("the trace is in Jaeger, whole", || {
+            let spans = jaeger.trace(&id).map_err(|it| it.to_string())?;
+            let from: BTreeSet<&str> = spans.iter().map(|it| it.service.as_str()).collect();
+            if from == services.into() { Ok(()) } else { Err(format!("{spans:?}")) }
+        });
+        for service in services {
+            eventually("its line is in Loki", || {
+                let query = format!("{{service_name=\"{service}\"}} | trace_id=\"{id}\"");
+                let lines = loki.query(&query).map_err(|it| it.to_string())?;
+                if lines.is_empty() { Err(query) } else { Ok(()) }
+            });
+        }
+        for signal in ["traces", "logs"] {
+            let flow = settled(&app, signal);
+            assert_eq!(flow["received"], flow["delivered"], "{flow}");
+            assert_ne!(flow["received"], 0, "{flow}");
+        }
+    }
+}
+
+#[test]
+fn lines_that_come_by_lokis_push_are_found_as_those_that_come_by_otlp() {
+    let data = tempfile::tempdir().unwrap();
+    let loki = Loki::start(Ports::Free, data.path()).unwrap();
+    let app = start(Shape::One, &[("SIDECAR_LOGS_ENDPOINT", loki.otlp_url())]);
+    let id = "5b8efff798038103d269b633813fc60c";
+    let push = format!("{}/loki/api/v1/push", app.url("sidecar", "otlp-http"));
+    let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos().to_string();
+    let body = json!({"streams": [{
+        "stream": {"service_name": "till", "level": "warn"},
+        "values": [
+            [now, "by metadata", {"trace_id": id}],
+            [now, format!("{{\"message\":\"inside\",\"trace_id\":\"{id}\"}}")],
+        ],
+    }]});
+    let sent = Client::new().post(&push).json(&body).send().unwrap();
+    assert_eq!(sent.status(), 204);
+    eventually("both lines are found by their trace", || {
+        let query = format!("{{service_name=\"till\"}} | trace_id=\"{id}\"");
+        let lines = loki.query(&query).map_err(|it| it.to_string())?;
+        if lines.len() == 2 { Ok(()) } else { Err(format!("{lines:?}")) }
+    });
+    let wrong = Client::new().post(&push).json(&json!({"streams": 1})).send().unwrap();
+    assert_eq!(wrong.status(), 400);
+}
+
+#[test]
+fn what_was_received_is_delivered_through_crashes_of_agent_and_destination() {
+    let data = tempfile::tempdir().unwrap();
+    let mut jaeger = Jaeger::start(Storage::Badger, Ports::Free, data.path()).unwrap();
+    let mut app = start(Shape::Each, &[("SIDECAR_TRACES_ENDPOINT", jaeger.otlp_url())]);
+    let ada = app.someone("ada");
+    let mut ids = vec![app.get("/api/musics/1", &ada).trace_id().to_owned()];
+    settled(&app, "traces");
+    jaeger.program.kill();
+    ids.push(app.get("/api/musics/2", &ada).trace_id().to_owned());
+    let waits = |app: &App, items: u64| {
+        eventually("spans wait in the spool", || {
+            let all = app.console("/delivery.json").json;
+            let flow = &all["pipelines"][0];
+            let there = flow["in_spool"].as_u64() >= Some(items) && !flow["trouble"].is_null();
+            if there { Ok(flow["in_spool"].as_u64().unwrap()) } else { Err(all.to_string()) }
+        })
+    };
+    let waiting = waits(&app, 4);
+    app.kill("sidecar");
+    app.restart("sidecar");
+    assert!(waits(&app, waiting) >= waiting);
+    jaeger.program.start_again().unwrap();
+    ids.push(app.get("/api/musics/3", &ada).trace_id().to_owned());
+    for id in &ids {
+        eventually("the trace is in Jaeger", || {
+            let spans = jaeger.trace(id).map_err(|it| it.to_string())?;
+            if spans.len() >= 3 { Ok(()) } else { Err(format!("{spans:?}")) }
+        });
+    }
+    let flow = settled(&app, "traces");
+    assert_eq!(flow["received"], flow["delivered"], "{flow}");
+}
