@@ -376,7 +376,7 @@ impl Log {
     }
 
     /// Whether the log does not yet have the latest state. What is received is in the records themselves.
-    fn unwritten(&self) -> bool {
+    pub(crate) fn unwritten(&self) -> bool {
         let mut written = self.written;
         written.totals.received = self.state.totals.received;
         // These are not worth a record of their own: see `give_back` and `skip`.

@@ -77,7 +77,7 @@ fn files_of_others_are_not_touched() {
     let ours = folder.path().join("00000000000000000005.spool");
     fs::write(&ours, "named like one of ours").unwrap();
     let (spool, mut reader) = Spool::open(folder.path(), LIMITS).unwrap();
-    assert_eq!(spool.recovery().left_alone, [ours.clone()]);
+    assert_eq!(spool.recovery().left_alone, std::slice::from_ref(&ours));
     spool.append(1, b"x").unwrap();
     drain(&mut reader);
     assert_eq!(fs::read_to_string(ours).unwrap(), "named like one of ours");

@@ -235,7 +235,8 @@ proptest! {
         let (spool, mut reader) = open(&disk, SMALL);
         spool.append(1, &payload(1, 10)).unwrap();
         assert_eq!(drain(&mut reader), [1]);
-        for (number, bytes) in files.iter().filter(|it| !it.1.is_empty()) {
+        // But for one that may be the beginning of the newest segment.
+        for (number, bytes) in files.iter().filter(|it| it.1.first().is_some_and(|it| *it != b'M')) {
             assert_eq!(&disk.change(*number, |it| it.clone()), bytes);
         }
     }
