@@ -89,8 +89,8 @@ pub(crate) enum SegmentHeader {
     Of(u64, Snapshot),
     /// Written by a version that is not known here.
     Version(u32),
-    /// Shorter than a header: its writer was killed when it began the segment, and nothing in it was acknowledged.
-    Unfinished,
+    /// Shorter than a header, these bytes: its writer was killed when it began the segment, and nothing in it was acknowledged.
+    Unfinished(u64),
     /// Damaged, or no segment at all.
     Unreadable,
 }
@@ -120,7 +120,7 @@ pub(crate) fn read_segment_header(bytes: &[u8]) -> SegmentHeader {
     let Ok(bytes) = <&[u8; HEADER as usize]>::try_from(bytes) else {
         let common = bytes.len().min(MAGIC.len());
         return if bytes[..common] == MAGIC[..common] {
-            SegmentHeader::Unfinished
+            SegmentHeader::Unfinished(bytes.len() as u64)
         } else {
             SegmentHeader::Unreadable
         };

@@ -169,7 +169,7 @@ impl Spool {
         let (volumes, path) = (log.prepare_sync()?, log.medium.path(0));
         let names = log.take_names_changed().then(|| Arc::clone(&log.medium));
         drop(log);
-        let synced = volumes.iter().try_for_each(|it| it.sync());
+        let synced = volumes.iter().try_for_each(|(_, it)| it.sync());
         let synced = synced.and_then(|()| names.map_or(Ok(()), |it| it.sync()));
         synced.map_err(|error| {
             self.shared.log().sync_failed(volumes);

@@ -87,8 +87,8 @@ pub(crate) struct Log {
     flight: Option<Flight>,
     /// What `state.begun` was before the flight.
     begun_before: Position,
-    /// Segments that are full, but perhaps not yet on disk.
-    unsynced: Vec<Arc<dyn Volume>>,
+    /// Segments that are full, but perhaps not yet on disk, with their numbers.
+    unsynced: Vec<(u64, Arc<dyn Volume>)>,
     names_changed: bool,
 }
 
@@ -363,7 +363,7 @@ impl Log {
         let Some(current) = self.segments.last().map(|it| it.number) else { return };
         // A segment is needed by older ones that could not be deleted: it says that they are done with.
         let mut is_stuck = false;
-        let medium = &self.medium;
+        let (medium, before) = (&self.medium, self.segments.len());
         self.segments.retain(|segment| {
             let is_deleted = segment.number != current
                 && segment.is_done()
@@ -372,11 +372,16 @@ impl Log {
             is_stuck |= segment.is_done() && !is_deleted;
             !is_deleted
         });
-        self.names_changed = true;
+        if self.segments.len() < before {
+            self.names_changed = true;
+            // A file that is open still takes its room.
+            let segments = &self.segments;
+            self.unsynced.retain(|it| segments.iter().any(|segment| segment.number == it.0));
+        }
     }
 
     /// Whether the log does not yet have the latest state. What is received is in the records themselves.
-    fn unwritten(&self) -> bool {
+    pub(crate) fn unwritten(&self) -> bool {
         let mut written = self.written;
         written.totals.received = self.state.totals.received;
         // These are not worth a record of their own: see `give_back` and `skip`.
@@ -387,7 +392,7 @@ impl Log {
     }
 
     /// Writes what is owed to the log, and gives back what has to be synced, which takes too long for the lock.
-    pub(crate) fn prepare_sync(&mut self) -> Result<Vec<Arc<dyn Volume>>, Error> {
+    pub(crate) fn prepare_sync(&mut self) -> Result<Vec<(u64, Arc<dyn Volume>)>, Error> {
         self.expire()?;
         self.broken |= self.current.is_removed();
         if self.broken {
@@ -398,7 +403,7 @@ impl Log {
             self.collect();
         }
         let mut volumes = take(&mut self.unsynced);
-        volumes.push(Arc::clone(&self.current));
+        volumes.push((self.current_mut().number, Arc::clone(&self.current)));
         Ok(volumes)
     }
 
@@ -406,7 +411,7 @@ impl Log {
         take(&mut self.names_changed)
     }
 
-    pub(crate) fn sync_failed(&mut self, volumes: Vec<Arc<dyn Volume>>) {
+    pub(crate) fn sync_failed(&mut self, volumes: Vec<(u64, Arc<dyn Volume>)>) {
         self.unsynced.extend(volumes);
         self.names_changed = true;
     }
@@ -458,7 +463,8 @@ impl Log {
         self.next_number += 1;
         let begun = begin_segment(&*self.medium, number, &self.state);
         let volume = begun.map_err(Error::io("write", self.medium.path(number)))?;
-        self.unsynced.push(std::mem::replace(&mut self.current, volume));
+        let full = (self.current_mut().number, std::mem::replace(&mut self.current, volume));
+        self.unsynced.push(full);
         self.segments.push(Segment::new(number));
         self.broken = false;
         self.written = self.state;

@@ -28,7 +28,6 @@ pub struct Recovery {
 /// A file, as it was read.
 struct Scan {
     number: u64,
-    volume: Arc<dyn Volume>,
     /// `None`: the header makes no sense.
     header: Option<Snapshot>,
     /// All data in it, settled or not.
@@ -58,36 +57,35 @@ pub(crate) fn open(medium: &dyn Medium) -> Result<(Found, Recovery), Error> {
     let headers = headers(medium, &numbers)?;
 
     let mut scans = Vec::new();
-    for (number, volume, header) in headers {
-        let failed = Error::io("read", medium.path(number));
+    for (number, header) in headers {
         match header {
             SegmentHeader::Of(of, snapshot) if of == number => {
-                scans.push(Scan::read(number, volume, snapshot).map_err(failed)?);
+                let scan = Scan::read(medium, number, snapshot);
+                scans.push(scan.map_err(Error::io("read", medium.path(number)))?);
             }
-            SegmentHeader::Unfinished if number == newest => {
-                recovery.torn_bytes += volume.length().map_err(failed)?;
+            SegmentHeader::Unfinished(bytes) if number == newest => {
+                recovery.torn_bytes += bytes;
                 medium.remove(number).map_err(Error::io("delete", medium.path(number)))?;
             }
             _ => {
                 recovery.left_alone.push(medium.path(number));
-                scans.push(Scan::unreadable(number, volume));
+                scans.push(Scan::unreadable(number));
             }
         }
     }
-    let current = current(&mut scans, newest, &mut recovery);
-    let state = state(&scans, newest);
+    let current = current(medium, &scans, &mut recovery);
+    let state = state(&scans);
     let evicted: Vec<u64> = scans.iter().flat_map(|it| it.evicted.iter().copied()).collect();
-    pending(&mut scans, &state, &evicted).map_err(Error::io("read", medium.path(newest)))?;
+    pending(medium, &mut scans, &state, &evicted)
+        .map_err(Error::io("read", medium.path(newest)))?;
     lost(&mut scans, &state, &evicted);
     let segments: Vec<Segment> = scans.into_iter().map(|it| it.segment).collect();
     recovery.damaged_units = segments.iter().fold(0, |sum, it| sum.saturating_add(it.lost));
     Ok((Found { segments, state, current, next_number: newest.saturating_add(1) }, recovery))
 }
 
-type Header = (u64, Arc<dyn Volume>, SegmentHeader);
-
 /// Of all files, before any is changed.
-fn headers(medium: &dyn Medium, numbers: &[u64]) -> Result<Vec<Header>, Error> {
+fn headers(medium: &dyn Medium, numbers: &[u64]) -> Result<Vec<(u64, SegmentHeader)>, Error> {
     let mut headers = Vec::new();
     for &number in numbers {
         let failed = |it| Error::io("read", medium.path(number))(it);
@@ -98,16 +96,15 @@ fn headers(medium: &dyn Medium, numbers: &[u64]) -> Result<Vec<Header>, Error> {
         if let SegmentHeader::Version(found) = header {
             return Err(Error::Version { file: medium.path(number), found, known: VERSION });
         }
-        headers.push((number, volume, header));
+        headers.push((number, header));
     }
     Ok(headers)
 }
 
 impl Scan {
-    fn unreadable(number: u64, volume: Arc<dyn Volume>) -> Scan {
+    fn unreadable(number: u64) -> Scan {
         Scan {
             number,
-            volume,
             header: None,
             segment: Segment { foreign: true, ..Segment::new(number) },
             received: 0,
@@ -119,12 +116,13 @@ impl Scan {
     }
 
     /// Reads the headers of all records, and the states.
-    fn read(number: u64, volume: Arc<dyn Volume>, header: Snapshot) -> io::Result<Scan> {
-        let mut scan = Scan::unreadable(number, Arc::clone(&volume));
+    fn read(medium: &dyn Medium, number: u64, header: Snapshot) -> io::Result<Scan> {
+        let mut scan = Scan::unreadable(number);
         scan.segment.foreign = false;
         scan.header = Some(header);
         scan.fault = None;
         scan.take(header);
+        let volume = medium.open(number)?;
         let length = volume.length()?;
         let mut cursor = Cursor::new(volume, HEADER, length);
         loop {
@@ -172,27 +170,37 @@ fn held(record: &RecordHeader) -> Held {
 }
 
 /// The segment to go on with: the newest one, if it can be read to its end. What was not acknowledged is cut off.
-fn current(scans: &mut [Scan], newest: u64, recovery: &mut Recovery) -> Option<Arc<dyn Volume>> {
-    let last = scans.last_mut().filter(|it| it.number == newest && it.header.is_some())?;
+fn current(
+    medium: &dyn Medium,
+    scans: &[Scan],
+    recovery: &mut Recovery,
+) -> Option<Arc<dyn Volume>> {
+    let last = scans.last().filter(|it| it.header.is_some())?;
+    let volume = medium.open(last.number).ok()?;
     match last.fault {
         None => {}
         Some(Fault::Torn { bytes }) => {
             recovery.torn_bytes += bytes;
-            last.volume.truncate(last.segment.end).ok()?;
+            volume.truncate(last.segment.end).ok()?;
         }
         Some(Fault::Damaged) => return None,
     }
-    Some(Arc::clone(&last.volume))
+    Some(volume)
 }
 
 /// The latest state. Where one is missing after it, what came before may have been delivered already.
-fn state(scans: &[Scan], newest: u64) -> Snapshot {
-    let Some(last) = scans.iter().rfind(|it| it.header.is_some()) else {
+fn state(scans: &[Scan]) -> Snapshot {
+    let Some(at) = scans.iter().rposition(|it| it.header.is_some()) else {
         return Snapshot::default();
     };
+    let last = &scans[at];
     let mut state = last.state;
-    let doubt =
-        if last.number == newest { last.doubt } else { Some(Position::start_of(last.number + 1)) };
+    let is_newest = at + 1 == scans.len();
+    let doubt = if is_newest {
+        last.doubt
+    } else {
+        Some(Position::start_of(last.number.saturating_add(1)))
+    };
     state.begun = state.begun.max(doubt.unwrap_or_default());
     // No state speaks of what comes after it, and nobody could get there.
     state.settled = state.settled.min(Position { segment: last.number, offset: last.segment.end });
@@ -200,22 +208,27 @@ fn state(scans: &[Scan], newest: u64) -> Snapshot {
 }
 
 /// Leaves in each segment what is not settled.
-fn pending(scans: &mut [Scan], state: &Snapshot, evicted: &[u64]) -> io::Result<()> {
+fn pending(
+    medium: &dyn Medium,
+    scans: &mut [Scan],
+    state: &Snapshot,
+    evicted: &[u64],
+) -> io::Result<()> {
     let Position { segment, offset } = state.settled;
     for scan in scans {
         if scan.number < segment || evicted.contains(&scan.number) {
             scan.segment.pending = Held::default();
         } else if scan.number == segment {
-            scan.segment.pending = data_from(scan, offset)?;
+            scan.segment.pending = data_from(medium, scan, offset)?;
         }
     }
     Ok(())
 }
 
-fn data_from(scan: &Scan, offset: u64) -> io::Result<Held> {
+fn data_from(medium: &dyn Medium, scan: &Scan, offset: u64) -> io::Result<Held> {
     let mut held = Held::default();
     let offset = offset.clamp(HEADER, scan.segment.end);
-    let mut cursor = Cursor::new(Arc::clone(&scan.volume), offset, scan.segment.end);
+    let mut cursor = Cursor::new(medium.open(scan.number)?, offset, scan.segment.end);
     while let Step::Record(record, _) = cursor.step()? {
         if record.kind == Kind::Data {
             held.add(self::held(&record));

@@ -77,7 +77,7 @@ fn files_of_others_are_not_touched() {
     let ours = folder.path().join("00000000000000000005.spool");
     fs::write(&ours, "named like one of ours").unwrap();
     let (spool, mut reader) = Spool::open(folder.path(), LIMITS).unwrap();
-    assert_eq!(spool.recovery().left_alone, [ours.clone()]);
+    assert_eq!(spool.recovery().left_alone, std::slice::from_ref(&ours));
     spool.append(1, b"x").unwrap();
     drain(&mut reader);
     assert_eq!(fs::read_to_string(ours).unwrap(), "named like one of ours");
@@ -101,4 +101,20 @@ fn a_segment_that_is_deleted_from_the_folder_shows_to_the_unit() {
     let (spool, _reader) = Spool::open(folder.path(), LIMITS).unwrap();
     assert_eq!(spool.books().unaccounted() as u64, 200 - delivered);
     assert!(delivered > 100 && delivered < 200, "{delivered}");
+}
+
+#[test]
+fn what_is_delivered_takes_no_more_room_on_the_disk() {
+    let folder = TempDir::new().unwrap();
+    let (spool, mut reader) = Spool::open(folder.path(), LIMITS).unwrap();
+    for _ in 0..100 {
+        spool.append(2, &[1; 400]).unwrap();
+    }
+    drain(&mut reader);
+    let open = fs::read_dir("/proc/self/fd").unwrap();
+    let open = open.filter_map(|it| fs::read_link(it.unwrap().path()).ok());
+    let deleted: Vec<_> = open
+        .filter(|it| it.starts_with(folder.path()) && it.to_string_lossy().ends_with("(deleted)"))
+        .collect();
+    assert!(deleted.is_empty(), "{deleted:?}");
 }

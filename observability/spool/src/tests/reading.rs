@@ -127,6 +127,16 @@ fn who_reads_behind_gets_only_what_is_old_enough_whatever_the_clock_does() {
     assert_eq!(spool.books().unaccounted(), 0);
 }
 
+#[test]
+fn both_ends_and_a_batch_may_wander_between_threads() {
+    fn is_send<T: Send>() {}
+    fn is_sync<T: Sync>() {}
+    is_send::<Reader>();
+    is_send::<Batch<'_>>();
+    is_send::<Spool>();
+    is_sync::<Spool>();
+}
+
 #[tokio::test]
 async fn a_reader_waits_for_an_append_and_misses_none() {
     let (spool, mut reader) = Spool::in_memory(LARGE).unwrap();
