@@ -1,6 +1,6 @@
 //! What became of the requests, in total and by action.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 use hdrhistogram::Histogram;
 use serde::{Serialize, Serializer};
@@ -48,6 +48,19 @@ pub enum Failure {
     Reset,
     /// The deadline was over.
     Timeout,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Failure::Aborted => "left on purpose",
+            Failure::Closed => "the connection was closed",
+            Failure::Connect => "no connection",
+            Failure::Other => "no HTTP answer",
+            Failure::Reset => "the connection was reset",
+            Failure::Timeout => "not in time",
+        })
+    }
 }
 
 /// How many requests; `sent + not_sent = due`, `answered + failed = sent`.

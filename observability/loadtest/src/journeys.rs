@@ -11,7 +11,7 @@ use crate::{
     drive::drive,
     pace::Pace,
     people::{People, Person, SetupError},
-    report::Report,
+    report::{Report, Setup},
     target::{Request, Target},
 };
 
@@ -36,7 +36,8 @@ const JOURNEYS: [Journey; 10] = [
 /// What words begin with that are searched for.
 const WORDS: [&str; 8] = ["a", "be", "ma", "ni", "ro", "so", "sta", "the"];
 
-/// We leave a request up to so long after it was sent: some before the server has read it, some in the middle, some after the answer.
+/// We leave a request up to so long after it was sent: some before the server has read it, which then may never know of it, some in the
+/// middle, some after the answer.
 const LEAVE_WITHIN_MICROS: u64 = 10_000;
 
 /// A load of people.
@@ -52,26 +53,40 @@ pub struct Load {
     pub pace: Pace,
 }
 
-/// Lets people sign up and in, and then do what the journeys say; `told` hears of every request that is over, also of those before the
-/// load; `begun` is called between the two.
-///
-/// # Errors
-/// When the people cannot come. Once the load has begun, everything else is a number of the report.
-pub async fn run(
-    target: &Target,
-    load: &Load,
-    mut told: impl FnMut(&Ended),
-    begun: impl FnOnce(),
-) -> Result<Report, SetupError> {
-    let deadline = load.pace.deadline;
-    let (people, setup) = People::arrive(target, load.people, deadline, &mut told).await?;
-    begun();
-    let mut plan = Plan::new(load, people);
-    let run = drive(target, &load.pace, || plan.next(), told).await;
-    Ok(Report::new(load, setup, run))
+/// A load whose people are there.
+#[derive(Debug)]
+pub struct Journeys {
+    target: Target,
+    load: Load,
+    setup: Setup,
+    plan: Plan,
+}
+
+impl Journeys {
+    /// Lets the people sign up and in; `told` hears of every answer.
+    ///
+    /// # Errors
+    /// When one of them cannot come.
+    pub async fn prepare(
+        target: &Target,
+        load: &Load,
+        told: impl FnMut(&Ended),
+    ) -> Result<Journeys, SetupError> {
+        let deadline = load.pace.deadline;
+        let (people, setup) = People::arrive(target, load.people, deadline, told).await?;
+        let plan = Plan::new(load, people);
+        Ok(Journeys { target: target.clone(), load: *load, setup, plan })
+    }
+
+    /// Runs the load; `told` hears of every request that is over. Whatever goes wrong is a number of the report.
+    pub async fn run(mut self, told: impl FnMut(&Ended)) -> Report {
+        let run = drive(&self.target, &self.load.pace, || self.plan.next(), told).await;
+        Report::new(&self.load, self.setup, run)
+    }
 }
 
 /// An endless sequence of requests.
+#[derive(Debug)]
 struct Plan {
     rng: Rng,
     people: People,

@@ -23,7 +23,7 @@ mod target;
 
 pub use books::{Books, Ended, Failure, Outcome, Percentiles, Requests, Times};
 pub use drive::{Run, drive};
-pub use journeys::{Load, run};
+pub use journeys::{Journeys, Load};
 pub use pace::{End, Pace, Rate};
 pub use people::SetupError;
 pub use report::{Report, Setup};

@@ -26,7 +26,7 @@ const SONGS: usize = 100;
 #[expect(missing_docs, reason = "the sentences say it")]
 pub enum SetupError {
     #[error(
-        "preparing the load, {action}: there was no answer ({failure:?}); is MusicWallet running there?"
+        "preparing the load, {action}: there was no answer ({failure}); is MusicWallet running there?"
     )]
     Failed { action: &'static str, failure: Failure },
     #[error("preparing the load, {action}: the answer was {status}: {detail}")]

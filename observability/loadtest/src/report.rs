@@ -66,7 +66,7 @@ impl fmt::Display for Report {
             writeln!(f, "  status {status}: {number}")?;
         }
         for (failure, number) in &run.total.failures {
-            writeln!(f, "  {failure:?}: {number}")?;
+            writeln!(f, "  {failure}: {number}")?;
         }
         writeln!(
             f,
