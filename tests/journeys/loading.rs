@@ -91,6 +91,7 @@ fn what_is_not_on_this_machine_or_out_of_bounds_is_refused_before_anything_is_se
         (["--duration", "999ms"], ["--duration", "from 1s to 1h"]),
         (["--duration", "61m"], ["--duration", "from 1s to 1h"]),
         (["--duration", "30"], ["--duration", "from 1s to 1h"]),
+        (["--seed", "-1"], ["--seed", "from 0 to 18446744073709551615"]),
         (["--people", "0"], ["--people", "from 1 to 1000"]),
         (["--people", "1001"], ["--people", "from 1 to 1000"]),
         (["--abort-share", "1.01"], ["--abort-share", "from 0 to 1"]),

@@ -93,7 +93,7 @@ impl People {
 }
 
 /// Each person comes from an address of their own, as people do: from one address only 20 may sign up at once. Linux has 127.0.0.0/8 for
-/// that; elsewhere, and with IPv6, there is one address.
+/// that; elsewhere, and where the name has an address of IPv6 too, everybody comes from one.
 fn at_home(target: &Target) -> Result<Target, reqwest::Error> {
     if !cfg!(target_os = "linux") || !target.is_ipv4() {
         return Ok(target.clone());

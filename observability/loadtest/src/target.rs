@@ -56,10 +56,9 @@ pub enum TargetError {
     #[error("{host} cannot be resolved: {cause}")]
     Unresolved { host: String, cause: io::Error },
     #[error(
-        "{host} is {address}, which is not this machine: load is for loopback addresses only (127.0.0.0/8, ::1); \
-         give one such as http://127.0.0.1:8080"
+        "{0} is not this machine: load is for loopback addresses only (127.0.0.0/8, ::1); give one such as http://127.0.0.1:8080"
     )]
-    NotLoopback { host: String, address: IpAddr },
+    NotLoopback(IpAddr),
     #[error("the HTTP client cannot be set up: {0}")]
     Client(#[from] reqwest::Error),
 }
@@ -69,7 +68,7 @@ pub enum TargetError {
 pub struct Target {
     base: Url,
     /// What its name was resolved to, once: it cannot become another machine later.
-    address: SocketAddr,
+    addresses: Arc<[SocketAddr]>,
     http: Client,
 }
 
@@ -81,29 +80,31 @@ impl Target {
     pub fn new(url: &str) -> Result<Target, TargetError> {
         let no_address = || TargetError::NoAddress(url.to_owned());
         let base = Url::parse(url).map_err(|_| no_address())?;
-        let Some(host) = base.host_str().filter(|_| base.scheme() == "http").map(str::to_owned)
-        else {
+        let plain =
+            base.username().is_empty() && base.query().is_none() && base.fragment().is_none();
+        let Some(host) = base.host_str().filter(|_| plain && base.scheme() == "http") else {
             return Err(no_address());
         };
+        let host = host.to_owned();
         let addresses = base
             .socket_addrs(|| None)
             .map_err(|cause| TargetError::Unresolved { host: host.clone(), cause })?;
         if let Some(stranger) = addresses.iter().find(|it| !it.ip().is_loopback()) {
-            return Err(TargetError::NotLoopback { host, address: stranger.ip() });
+            return Err(TargetError::NotLoopback(stranger.ip()));
         }
-        let address = addresses.first().copied().ok_or_else(no_address)?;
-        let http = client(&host, address, None)?;
-        Ok(Target { base, address, http })
+        let http = client(&host, &addresses, None)?;
+        Ok(Target { base, addresses: addresses.into(), http })
     }
 
     /// The same server, called from another address of this machine.
     pub(crate) fn called_from(&self, from: IpAddr) -> Result<Target, reqwest::Error> {
-        let http = client(self.base.host_str().unwrap_or_default(), self.address, Some(from))?;
+        let host = self.base.host_str().unwrap_or_default();
+        let http = client(host, &self.addresses, Some(from))?;
         Ok(Target { http, ..self.clone() })
     }
 
     pub(crate) fn is_ipv4(&self) -> bool {
-        self.address.is_ipv4()
+        self.addresses.iter().all(SocketAddr::is_ipv4)
     }
 
     /// Sends it and reads all of the answer, in parts that `each` sees: status and trace.
@@ -133,7 +134,7 @@ impl Target {
         let Ok(head) = self.url(&request.path).map(|url| self.written(request, &url)) else {
             return Failure::Other;
         };
-        let Ok(mut stream) = TcpStream::connect(self.address).await else {
+        let Ok(mut stream) = TcpStream::connect(&*self.addresses).await else {
             return Failure::Connect;
         };
         if stream.write_all(head.as_bytes()).await.is_err() {
@@ -150,7 +151,8 @@ impl Target {
         }
         let mut text = format!(
             "{} {place} HTTP/1.1\r\nhost: {}\r\nuser-agent: {AGENT}\r\n",
-            request.method, self.address
+            request.method,
+            url.authority()
         );
         if let Some(token) = &request.token {
             text += &format!("authorization: Token {token}\r\n");
@@ -168,13 +170,17 @@ impl Target {
     }
 }
 
-fn client(host: &str, address: SocketAddr, from: Option<IpAddr>) -> Result<Client, reqwest::Error> {
+fn client(
+    host: &str,
+    addresses: &[SocketAddr],
+    from: Option<IpAddr>,
+) -> Result<Client, reqwest::Error> {
     Client::builder()
         .user_agent(AGENT)
         .http1_only()
         .pool_idle_timeout(IDLE)
         .local_address(from)
-        .resolve(host, address)
+        .resolve_to_addrs(host, addresses)
         // What is asked is measured as it is: whoever is sent elsewhere, or has to try again, is an answer or a failure.
         .redirect(redirect::Policy::none())
         .retry(retry::never())
@@ -220,7 +226,13 @@ mod tests {
             let refused = Target::new(url).unwrap_err().to_string();
             assert!(refused.contains("loopback addresses only"), "{refused}");
         }
-        for url in ["127.0.0.1:80", "https://127.0.0.1", "unix:/a"] {
+        for url in [
+            "127.0.0.1:80",
+            "https://127.0.0.1",
+            "unix:/a",
+            "http://u:p@127.0.0.1",
+            "http://[::1]/?a",
+        ] {
             let refused = Target::new(url).unwrap_err();
             assert!(matches!(refused, TargetError::NoAddress(_)), "{refused}");
         }

@@ -20,6 +20,7 @@ Examples:
   musicwallet serve catalog --check             are the settings of the catalog right?
   CATALOG_LISTEN=127.0.0.1:0 musicwallet serve catalog
   musicwallet import --musics songs.csv --username ada --password-file ada.txt
+  musicwallet loadtest --rate 50 --duration 30s how does the one on this machine bear it?
   musicwallet backup --to /backups/monday       a copy of every SQLite database, while it is used
   musicwallet accounts reset-password ada       a new password for somebody who has lost theirs
   musicwallet config                            every setting, its value and where it comes from
@@ -178,10 +179,11 @@ fn load_test() -> Command {
     Command::new("loadtest")
         .about("Load a MusicWallet on this machine at a fixed rate, and report what became of the requests")
         .after_help(
-            "First new people sign up and in; what they add, keep and are called stays, so give it a data folder to throw away.\n\
-             Requests are sent when they are due, whatever became of those before them, and latencies count from then. Where\n\
-             1,000 are in flight, those that are due are not sent. Nothing is tried again.\n\n\
-             The report is JSON on stdout or in --report, and a summary for people on stderr. A load that ran to its end is\n\
+            "First new people sign up and in. They, and what they add and keep, stay: give it a MusicWallet whose data can be \
+             thrown away.\n\n\
+             Requests are sent when they are due, whatever became of those before them, and latencies of answers count from \
+             then. While 1,000 are in flight, what is due is not sent. Nothing is tried again.\n\n\
+             The report is JSON on stdout or in --report, and a summary for people on stderr. A load that ran to its end is \
              exit code 0, whatever the answers were.",
         )
         .arg(
@@ -205,7 +207,8 @@ fn load_test() -> Command {
         .arg(
             option("seed", "NUMBER", "The same seed is the same plan: who does what, in which order")
                 .default_value("1")
-                .value_parser(value_parser!(u64)),
+                .value_parser(seed)
+                .allow_negative_numbers(true),
         )
         .arg(
             option("people", "NUMBER", "How many people sign up for it, 1 to 1,000")
@@ -239,6 +242,10 @@ fn duration(text: &str) -> Result<Duration, String> {
     let within = Duration::from_secs(1)..=Duration::from_secs(3_600);
     let duration = duration.filter(|duration| within.contains(duration));
     duration.ok_or_else(|| "give a time from 1s to 1h with its unit, such as 30s or 5m".into())
+}
+
+fn seed(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| format!("give a whole number from 0 to {}", u64::MAX))
 }
 
 fn people(text: &str) -> Result<NonZeroU16, String> {
