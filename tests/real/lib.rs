@@ -1,1 +1,3 @@
-//! Nothing to build here: see `tests/`.
+//! The real programs, for the tests that need them and for `cargo run -p real --example stack`.
+
+pub mod stack;

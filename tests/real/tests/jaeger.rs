@@ -8,16 +8,15 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     env, fs,
-    net::TcpListener,
     path::PathBuf,
-    process::{Child, Command, Stdio},
 };
 
+use real::stack::{Jaeger, Ports, Storage};
 use reqwest::blocking::Client;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::harness::{Process, Reply, eventually, root};
+use crate::harness::{Process, Reply};
 
 /// Calls between services with errors, two kinds of duplicates, an id shared by both sides of a call, late children and orphans.
 const CALLS: &str = include_str!("calls.otlp.json");
@@ -103,7 +102,7 @@ fn the_examples_of_otlp_are_kept() {
 #[test]
 fn the_real_jaeger_answers_the_same() {
     let sidecar = Sidecar::start();
-    let jaeger = Jaeger::start();
+    let jaeger = RealJaeger::start();
     let spans = everything();
     sidecar.receive_all(&spans);
     jaeger.receive_all(&spans);
@@ -173,7 +172,7 @@ fn the_real_jaeger_answers_the_same() {
 #[test]
 fn the_real_jaeger_refuses_the_same() {
     let sidecar = Sidecar::start();
-    let jaeger = Jaeger::start();
+    let jaeger = RealJaeger::start();
     let period =
         "query.start_time_min=2026-01-01T00:00:00Z&query.start_time_max=2026-01-02T00:00:00Z";
     let compare = |path: &str| {
@@ -282,62 +281,28 @@ impl Sidecar {
 }
 
 /// The real one.
-struct Jaeger {
-    process: Child,
+struct RealJaeger {
+    jaeger: Jaeger,
     client: Client,
-    otlp: String,
-    query: String,
+    _directory: TempDir,
 }
 
-impl Jaeger {
-    fn start() -> Jaeger {
-        let tools = PathBuf::from(env::var_os("MUSICWALLET_TOOLS").expect("MUSICWALLET_TOOLS"));
-        // Three at once, so that they differ; Jaeger cannot choose them itself and tell.
-        let sockets: [TcpListener; 3] =
-            std::array::from_fn(|_| TcpListener::bind("127.0.0.1:0").unwrap());
-        let [otlp, query, grpc] = sockets.each_ref().map(|it| it.local_addr().unwrap().to_string());
-        drop(sockets);
-        let process = Command::new(tools.join("jaeger-v1.76.0/jaeger"))
-            .arg("--config")
-            .arg(root().join("jaeger/jaeger.yaml"))
-            .env("JAEGER_OTLP", &otlp)
-            .env("JAEGER_QUERY", &query)
-            .env("JAEGER_QUERY_GRPC", grpc)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
+impl RealJaeger {
+    fn start() -> RealJaeger {
+        let directory = tempfile::tempdir().unwrap();
+        let jaeger = Jaeger::start(Storage::Memory, Ports::Free, directory.path()).unwrap();
         let client = Client::builder().no_proxy().build().unwrap();
-        let mut jaeger = Jaeger { process, client, otlp, query };
-        for address in [jaeger.otlp.clone(), jaeger.query.clone()] {
-            eventually("Jaeger listens", || {
-                if let Some(status) = jaeger.process.try_wait().unwrap() {
-                    panic!("Jaeger ended with {status}");
-                }
-                jaeger.client.get(format!("http://{address}/api/services")).send()
-            });
-        }
-        jaeger
+        RealJaeger { jaeger, client, _directory: directory }
     }
 
     fn get(&self, path: &str) -> Reply {
-        Reply::to(self.client.get(format!("http://{}{path}", self.query)))
+        Reply::to(self.client.get(format!("{}{path}", self.jaeger.url())))
     }
 
     fn receive_all(&self, traces: &[Value]) {
         for sent in traces {
-            let request = self.client.post(format!("http://{}/v1/traces", self.otlp));
-            let request = request.header("content-type", "application/json");
-            let reply = Reply::to(request.body(sent.to_string()));
-            assert_eq!(reply.status, 200, "{reply:?}");
+            self.jaeger.send(sent).unwrap();
         }
-    }
-}
-
-impl Drop for Jaeger {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
     }
 }
 

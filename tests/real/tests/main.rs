@@ -1,6 +1,7 @@
 //! What needs real programs or real data; `tests/real/run` starts it.
 
 mod ancestor;
+mod command;
 mod generated;
 #[expect(dead_code, reason = "the journeys use the rest of it")]
 #[path = "../../journeys/harness.rs"]
@@ -10,3 +11,4 @@ mod pages;
 mod playlists;
 mod postgres;
 mod songs;
+mod stack;

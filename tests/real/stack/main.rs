@@ -1,0 +1,132 @@
+//! Starts Jaeger, Loki and Prometheus, says where they are, and ends them on Ctrl-C: `cargo run -p real --example stack`.
+
+use std::{
+    path::PathBuf,
+    process::ExitCode,
+    sync::mpsc::{self, RecvTimeoutError, Sender},
+    thread,
+    time::Duration,
+};
+
+use anyhow::Result;
+use clap::Parser;
+use real::stack::{Ports, Stack};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Starts Jaeger, Loki and Prometheus with the configuration files of this repository, and ends them on Ctrl-C.
+#[derive(Parser)]
+struct Options {
+    /// Listen on any free ports instead of the usual ones.
+    #[arg(long)]
+    free_ports: bool,
+    /// Where they keep their data, and what they log.
+    #[arg(long, value_name = "FOLDER", default_value = "data/stack")]
+    data: PathBuf,
+}
+
+enum Event {
+    Started(Result<Box<Stack>>),
+    /// Ctrl-C, or SIGTERM.
+    Signal,
+    Stopped,
+}
+
+fn main() -> ExitCode {
+    match run(Options::parse()) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Where it returns while programs run, they end with this process: the kernel kills them.
+fn run(options: Options) -> Result<ExitCode> {
+    let (events, event) = mpsc::channel();
+    tell_signals(events.clone())?;
+
+    say("Jaeger, Loki and Prometheus are starting.");
+    let (ports, data) = (ports(&options), options.data.clone());
+    let started = events.clone();
+    thread::spawn(move || {
+        let _ = started.send(Event::Started(Stack::start(ports, &data).map(Box::new)));
+    });
+    let Event::Started(stack) = event.recv()? else { return Ok(ExitCode::from(130)) };
+    let mut stack = stack?;
+    say(&introduction(&stack, &options));
+
+    while let Err(RecvTimeoutError::Timeout) = event.recv_timeout(Duration::from_millis(500)) {
+        stack.check()?;
+    }
+
+    say("Ending. Once more, and they are killed.");
+    thread::spawn(move || {
+        stack.stop();
+        let _ = events.send(Event::Stopped);
+    });
+    match event.recv()? {
+        Event::Stopped => Ok(ExitCode::SUCCESS),
+        _ => Ok(ExitCode::from(130)),
+    }
+}
+
+fn ports(options: &Options) -> Ports {
+    if options.free_ports { Ports::Free } else { Ports::Usual }
+}
+
+fn tell_signals(events: Sender<Event>) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    let _guard = runtime.enter();
+    let (mut interrupt, mut terminate) =
+        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    thread::spawn(move || {
+        runtime.block_on(async {
+            loop {
+                // Nothing is lost with the other arm: a signal waits in its stream.
+                tokio::select! {
+                    _ = interrupt.recv() => {}
+                    _ = terminate.recv() => {}
+                }
+                if events.send(Event::Signal).is_err() {
+                    return;
+                }
+            }
+        });
+    });
+    Ok(())
+}
+
+fn introduction(stack: &Stack, options: &Options) -> String {
+    let Stack { jaeger, loki, prometheus } = stack;
+    format!(
+        "
+Jaeger      {:24}  traces: its query APIs v1 and v3
+            {:24}  OTLP by HTTP; by gRPC at {}
+Loki        {:24}  logs: LogQL, OTLP at /otlp, push at /loki/api/v1/push
+Prometheus  {:24}  metrics: PromQL, OTLP at /api/v1/otlp; scrapes MusicWallet at 9180 to 9183 and 9185
+
+To have the sidecar pass on to them what it receives, start MusicWallet with
+
+  export SIDECAR_JAEGER_LISTEN=127.0.0.1:0
+  export SIDECAR_TRACES_ENDPOINT={}
+  export SIDECAR_LOGS_ENDPOINT={}
+  export SIDECAR_METRICS_ENDPOINT={}
+
+Data and logs are in {}. All are ready. Ctrl-C ends them.",
+        jaeger.url(),
+        jaeger.otlp_url(),
+        jaeger.otlp_grpc(),
+        loki.url(),
+        prometheus.url(),
+        jaeger.otlp_url(),
+        loki.otlp_url(),
+        prometheus.otlp_url(),
+        options.data.display(),
+    )
+}
+
+#[expect(clippy::print_stdout, reason = "printing is what it is for")]
+fn say(text: &str) {
+    println!("{text}");
+}

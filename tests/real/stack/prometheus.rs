@@ -1,0 +1,189 @@
+//! The real Prometheus: metrics.
+
+use std::{collections::BTreeMap, ffi::OsString, fs, os::unix, path::Path};
+
+use anyhow::Result;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::program::{Kind, Ports, Program, shipped};
+
+const HTTP: usize = 0;
+
+const KIND: Kind = Kind {
+    name: "Prometheus",
+    program: "prometheus",
+    sockets: &[("HTTP", 9090)],
+    prepare: |data| link_config(&data.join("config")),
+    configure: |command, addresses, data| {
+        let flag = |name: &str, path: &str| {
+            let mut flag = OsString::from(name);
+            flag.push(data.join(path));
+            flag
+        };
+        command
+            .arg(flag("--config.file=", "config/prometheus.yml"))
+            .arg(flag("--storage.tsdb.path=", "tsdb"))
+            .args(["--storage.tsdb.retention.time=30d", "--storage.tsdb.retention.size=2GB"])
+            .arg(format!("--web.listen-address={}", addresses[HTTP]))
+            .args(["--web.enable-lifecycle", "--web.enable-otlp-receiver"])
+            .arg("--enable-feature=exemplar-storage");
+    },
+    ready: &[(HTTP, "/-/ready")],
+};
+
+/// Prometheus, running.
+pub struct Prometheus {
+    /// Its process.
+    pub program: Program,
+}
+
+/// A series and its value now.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sample {
+    /// With `__name__`, unless the query took it away.
+    pub labels: BTreeMap<String, String>,
+    /// May be `NaN` or infinite.
+    pub value: f64,
+}
+
+/// Where it scrapes, and how that went.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Target {
+    /// `job`, `instance` and others.
+    pub labels: BTreeMap<String, String>,
+    /// `up`, `down` or `unknown`.
+    pub health: String,
+    /// Why it is down; else empty.
+    pub last_error: String,
+}
+
+/// An example of what was counted.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Exemplar {
+    /// Labels of its series.
+    pub series: BTreeMap<String, String>,
+    /// Its own labels: `trace_id`, `span_id`.
+    pub labels: BTreeMap<String, String>,
+    /// What was observed.
+    pub value: f64,
+}
+
+impl Prometheus {
+    /// Starts it, and returns when it is ready. It scrapes MusicWallet at its usual ports; [`Prometheus::scrape`] changes that.
+    ///
+    /// # Errors
+    /// What kept it from that.
+    pub fn start(ports: Ports, data: &Path) -> Result<Prometheus> {
+        Ok(Prometheus { program: Program::start(&KIND, ports, data)? })
+    }
+
+    /// Where its APIs are.
+    #[must_use]
+    pub fn url(&self) -> String {
+        self.program.url(HTTP)
+    }
+
+    /// Where it receives OTLP by HTTP, at `/v1/metrics`.
+    #[must_use]
+    pub fn otlp_url(&self) -> String {
+        format!("{}/api/v1/otlp", self.url())
+    }
+
+    /// Scrapes these from now on, and nothing else: services and `address:port`. It takes some seconds to notice.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn scrape(&self, targets: &[(&str, &str)]) -> Result<()> {
+        let targets: Vec<Value> = targets
+            .iter()
+            .map(|(service, address)| {
+                json!({ "targets": [address], "labels": { "job": format!("musicwallet/{service}") } })
+            })
+            .collect();
+        let folder = self.program.data().join("config/targets");
+        let new = folder.join("musicwallet.new");
+        fs::write(&new, json!(targets).to_string())?;
+        Ok(fs::rename(new, folder.join("musicwallet.json"))?) // it never sees half of it
+    }
+
+    /// The value of a PromQL query now.
+    ///
+    /// # Errors
+    /// It cannot be reached, or refuses the query.
+    pub fn query(&self, promql: &str) -> Result<Vec<Sample>> {
+        #[derive(Deserialize)]
+        struct Series {
+            metric: BTreeMap<String, String>,
+            value: (f64, String),
+        }
+        let answer = self.program.get(HTTP, "/api/v1/query", &[("query", promql)])?;
+        let series: Vec<Series> = serde_json::from_value(answer["data"]["result"].clone())?;
+        let sample = |it: Series| Ok(Sample { labels: it.metric, value: it.value.1.parse()? });
+        series.into_iter().map(sample).collect()
+    }
+
+    /// What it scrapes.
+    ///
+    /// # Errors
+    /// It cannot be reached.
+    pub fn targets(&self) -> Result<Vec<Target>> {
+        let answer = self.program.get(HTTP, "/api/v1/targets", &[("state", "active")])?;
+        Ok(serde_json::from_value(answer["data"]["activeTargets"].clone())?)
+    }
+
+    /// The exemplars of the series in a PromQL query.
+    ///
+    /// # Errors
+    /// It cannot be reached, or refuses the query.
+    pub fn exemplars(&self, promql: &str) -> Result<Vec<Exemplar>> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Series {
+            series_labels: BTreeMap<String, String>,
+            exemplars: Vec<One>,
+        }
+        #[derive(Deserialize)]
+        struct One {
+            labels: BTreeMap<String, String>,
+            value: String,
+        }
+        let answer = self.program.get(HTTP, "/api/v1/query_exemplars", &[("query", promql)])?;
+        let series: Vec<Series> = serde_json::from_value(answer["data"].clone())?;
+        let mut exemplars = Vec::new();
+        for Series { series_labels, exemplars: all } in series {
+            for One { labels, value } in all {
+                let series = series_labels.clone();
+                exemplars.push(Exemplar { series, labels, value: value.parse()? });
+            }
+        }
+        Ok(exemplars)
+    }
+
+    /// Has it read its configuration again.
+    ///
+    /// # Errors
+    /// It cannot be reached, or the configuration has a mistake.
+    pub fn reload(&self) -> Result<()> {
+        self.program.post(HTTP, "/-/reload", &Value::Null)
+    }
+}
+
+/// A folder that has what `prometheus/` has, by links, but targets of its own: paths in a configuration start at its folder.
+fn link_config(folder: &Path) -> Result<()> {
+    if folder.exists() {
+        fs::remove_dir_all(folder)?;
+    }
+    fs::create_dir_all(folder.join("targets"))?;
+    for entry in fs::read_dir(shipped("prometheus"))? {
+        let (name, path) = entry.map(|it| (it.file_name(), it.path()))?;
+        if name == "targets" {
+            let file = "targets/musicwallet.json";
+            fs::copy(shipped("prometheus").join(file), folder.join(file))?;
+        } else {
+            unix::fs::symlink(path, folder.join(name))?;
+        }
+    }
+    Ok(())
+}
