@@ -4,6 +4,7 @@ mod bad_input;
 mod harness;
 mod importing;
 mod library;
+mod loading;
 mod losses;
 mod musics;
 mod operating;

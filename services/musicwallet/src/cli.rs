@@ -2,11 +2,14 @@
 
 use std::{
     io::{self, Write},
+    num::NonZeroU16,
     path::PathBuf,
+    time::Duration,
 };
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use clap_complete::Shell;
+use loadtest::Rate;
 use platform::config::{HttpUrl, Value, arguments};
 
 use crate::{Failure, services::Target};
@@ -17,6 +20,7 @@ Examples:
   musicwallet serve catalog --check             are the settings of the catalog right?
   CATALOG_LISTEN=127.0.0.1:0 musicwallet serve catalog
   musicwallet import --musics songs.csv --username ada --password-file ada.txt
+  musicwallet loadtest --rate 50 --duration 30s how does the one on this machine bear it?
   musicwallet backup --to /backups/monday       a copy of every SQLite database, while it is used
   musicwallet accounts reset-password ada       a new password for somebody who has lost theirs
   musicwallet config                            every setting, its value and where it comes from
@@ -95,6 +99,7 @@ pub(crate) fn command() -> Command {
                 .args(all_settings()),
         )
         .subcommand(import())
+        .subcommand(load_test())
         .subcommand(
             Command::new("completions").about("Print completions for a shell").arg(
                 Arg::new("shell")
@@ -164,6 +169,93 @@ fn import() -> Command {
         )
         .arg(Arg::new("username").long("username").value_name("NAME").help("Who imports them"))
         .arg(path("password-file", "A file that holds the password"))
+}
+
+fn load_test() -> Command {
+    let option = |name: &'static str, value: &'static str, help: &'static str| {
+        Arg::new(name).long(name).value_name(value).help(help)
+    };
+    let path = value_parser!(PathBuf);
+    Command::new("loadtest")
+        .about("Load a MusicWallet on this machine at a fixed rate, and report what became of the requests")
+        .after_help(
+            "First new people sign up and in. They, and what they add and keep, stay: give it a MusicWallet whose data can be \
+             thrown away.\n\n\
+             Requests are sent when they are due, whatever became of those before them, and latencies of answers count from \
+             then. While 1,000 are in flight, what is due is not sent. Nothing is tried again.\n\n\
+             The report is JSON on stdout or in --report, and a summary for people on stderr. A load that ran to its end is \
+             exit code 0, whatever the answers were.",
+        )
+        .arg(
+            option("url", "URL", "Where the gateway is: a loopback address")
+                .env("MUSICWALLET_URL")
+                .default_value("http://127.0.0.1:8080")
+                .value_parser(address),
+        )
+        .arg(
+            option("rate", "RATE", "Requests per second, 0.1 to 100,000")
+                .default_value("50")
+                .value_parser(rate)
+                .allow_negative_numbers(true),
+        )
+        .arg(
+            option("duration", "TIME", "For how long requests are due, 1s to 1h")
+                .default_value("30s")
+                .value_parser(duration)
+                .allow_negative_numbers(true),
+        )
+        .arg(
+            option("seed", "NUMBER", "The same seed is the same plan: who does what, in which order")
+                .default_value("1")
+                .value_parser(seed)
+                .allow_negative_numbers(true),
+        )
+        .arg(
+            option("people", "NUMBER", "How many people sign up for it, 1 to 1,000")
+                .default_value("10")
+                .value_parser(people)
+                .allow_negative_numbers(true),
+        )
+        .arg(
+            option("abort-share", "SHARE", "The share of requests that are left before their answer, 0 to 1")
+                .default_value("0")
+                .value_parser(share)
+                .allow_negative_numbers(true),
+        )
+        .arg(
+            option("trace-ids", "FILE", "Where to write a line of JSON for each answer: trace_id, action, status")
+                .value_parser(path.clone()),
+        )
+        .arg(
+            option("report", "FILE", "Where to write the report, instead of to stdout")
+                .value_parser(path),
+        )
+}
+
+fn rate(text: &str) -> Result<Rate, String> {
+    let rate = text.parse().ok().and_then(Rate::per_second);
+    rate.ok_or_else(|| "give requests per second from 0.1 to 100000, such as 50".into())
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let duration = humantime::parse_duration(text).ok();
+    let within = Duration::from_secs(1)..=Duration::from_secs(3_600);
+    let duration = duration.filter(|duration| within.contains(duration));
+    duration.ok_or_else(|| "give a time from 1s to 1h with its unit, such as 30s or 5m".into())
+}
+
+fn seed(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| format!("give a whole number from 0 to {}", u64::MAX))
+}
+
+fn people(text: &str) -> Result<NonZeroU16, String> {
+    let number = text.parse().ok().filter(|number: &NonZeroU16| number.get() <= 1_000);
+    number.ok_or_else(|| "give a whole number of people from 1 to 1000, such as 10".into())
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    let share = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
+    share.ok_or_else(|| "give a share from 0 to 1, such as 0.01 for one of a hundred".into())
 }
 
 fn address(text: &str) -> Result<HttpUrl, String> {

@@ -4,6 +4,7 @@ mod cli;
 mod configuration;
 mod databases;
 mod import;
+mod load;
 mod operator;
 mod process;
 mod services;
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
         },
         Some(("config", matches)) => configuration::print(Reader::from_matches(matches)),
         Some(("import", matches)) => import::run(matches),
+        Some(("loadtest", matches)) => load::run(matches),
         Some(("completions", matches)) => cli::completions(matches),
         Some((other, _)) => unreachable!("clap knows no command {other}"),
     };
