@@ -173,16 +173,18 @@ fn strangers_can_neither_join_a_trace_nor_invent_series() {
             .get(&url)
             .header("authorization", format!("Token {ada}"))
             .header("traceparent", format!("00-{strange}-b7ad6b7169203331-00"))
+            .header("baggage", "who=canary-baggage")
             .header("x-deadline-ms", "1"),
     );
     assert_eq!(reply.status, 200, "a deadline from outside counts for nothing: {reply:?}");
     assert_ne!(reply.trace_id(), strange);
     app.trace_when(reply.trace_id(), |_| Ok(()));
     let jaeger = format!("{}/api/traces/{}", app.url("sidecar", "jaeger"), reply.trace_id());
-    eventually("the root links to the stranger's trace", || {
+    let trace = eventually("the root links to the stranger's trace", || {
         let trace = app.open(&jaeger).text;
-        if trace.contains(strange) { Ok(()) } else { Err(trace) }
+        if trace.contains(strange) { Ok(trace) } else { Err(trace) }
     });
+    assert!(!trace.contains("canary-baggage"), "{trace}");
 
     let series = || {
         app.internal("gateway", "/metrics")
