@@ -1,9 +1,11 @@
 //! What people keep: the ancestor's way, lists and pages, files in and out, and days on which a service is away.
 
+use std::time::{Duration, Instant};
+
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::harness::{App, Shape, eventually, in_both_shapes};
+use crate::harness::{App, PASSWORD, Reply, Shape, eventually, in_both_shapes};
 
 fn keep(app: &App, token: &str, music: &Value) -> u16 {
     app.call(Method::POST, &format!("/api/users/{music}/add_fav_music/"), token, None).status
@@ -163,10 +165,61 @@ fn a_stopped_service_costs_no_more_than_its_deadline() {
     app.signal("catalog", "STOP");
     let kept = app.get("/api/users/1/favourites/", &ada);
     assert_eq!((kept.status, kept.header("degraded")), (200, "catalog"), "{kept:?}");
-    app.get("/api/musics/1/", &ada).is_problem(503, "catalog-unavailable");
+    in_time(|| app.get("/api/musics/1/", &ada)).is_problem(503, "catalog-unavailable");
     app.signal("catalog", "CONT");
-    eventually("it answers again", || {
-        let reply = app.get("/api/musics/1/", &ada);
+    answers_again(&app, "/api/musics/1/", &ada);
+
+    app.signal("wallet", "STOP");
+    let users = in_time(|| app.get("/api/users/", &ada));
+    assert_eq!((users.status, users.header("degraded")), (200, "wallet"), "{users:?}");
+    in_time(|| app.get("/api/users/1/favourites/", &ada)).is_problem(503, "wallet-unavailable");
+    app.signal("wallet", "CONT");
+    answers_again(&app, "/api/users/1/favourites/", &ada);
+}
+
+/// Nobody can be identified then, and nobody is let in by a guess.
+#[test]
+fn accounts_may_stop_for_a_while_or_crash_and_nobody_else_has_to_be_restarted() {
+    let mut app = App::start(Shape::Each);
+    let ada = app.someone("ada");
+    let down = "accounts-unavailable";
+    let who = json!({"username": "ada", "password": PASSWORD});
+    app.signal("accounts", "STOP");
+    // This token was never exchanged before, so the gateway does not know whose it is.
+    in_time(|| app.get("/api/musics/1/", &ada)).is_problem(503, down);
+    let sign_in = in_time(|| app.post("/api-token-auth/", "", who.clone()));
+    sign_in.is_problem(503, down);
+    assert!(!sign_in.header("retry-after").is_empty(), "{sign_in:?}");
+    app.signal("accounts", "CONT");
+    answers_again(&app, "/api/musics/1/", &ada);
+    // The attempt that nobody waited for any more is booked as a failure, so this one may have to wait for a second.
+    eventually("signing in works again", || {
+        let reply = app.post("/api-token-auth/", "", who.clone());
         if reply.status == 200 { Ok(()) } else { Err(format!("{reply:?}")) }
+    });
+
+    app.kill("accounts");
+    let unknown = "trk_never_seen_before";
+    in_time(|| app.get("/api/musics/1/", unknown)).is_problem(503, down);
+    app.restart("accounts");
+    answers_again(&app, "/api/musics/1/", &ada);
+    assert_eq!(app.post("/api-token-auth/", "", who).status, 200);
+}
+
+/// A call to another service has 2 s; the rest is for a busy machine.
+#[track_caller]
+fn in_time(request: impl FnOnce() -> Reply) -> Reply {
+    let begun = Instant::now();
+    let reply = request();
+    let took = begun.elapsed();
+    assert!(took < Duration::from_millis(2_900), "{took:?}: {reply:?}");
+    reply
+}
+
+fn answers_again(app: &App, path: &str, token: &str) {
+    eventually("it answers again", || {
+        let reply = app.get(path, token);
+        let whole = reply.status == 200 && reply.header("degraded").is_empty();
+        if whole { Ok(()) } else { Err(format!("{reply:?}")) }
     });
 }

@@ -1,6 +1,7 @@
 //! Journeys across the services: the program is really started, in both shapes, and seen as its users see it.
 
 mod bad_input;
+mod contract;
 mod harness;
 mod importing;
 mod library;

@@ -1,6 +1,10 @@
 //! The papers are true, as far as a program can tell.
 
-use std::{collections::BTreeSet, fs};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use crate::harness::{Process, root};
 
@@ -53,6 +57,51 @@ fn links_between_the_papers_lead_somewhere() {
             }
         }
     }
+}
+
+/// As ARCHITECTURE.md says; and what is no constant has no way to a database but `AssertSqlSafe`, which is for the databases of tests.
+#[test]
+fn no_text_of_sql_is_built_at_run_time() {
+    let mut seen = 0;
+    for file in
+        ["platform", "services", "observability"].iter().flat_map(|it| sources(&root().join(it)))
+    {
+        let text = fs::read_to_string(&file).unwrap();
+        let program = text.split("#[cfg(test)]").next().unwrap();
+        let for_tests = file.ends_with("storage/testing.rs");
+        assert!(for_tests || !program.contains("AssertSqlSafe"), "{}", file.display());
+        assert_eq!(built_sql(program), None, "{}", file.display());
+        seen += 1;
+    }
+    assert!(seen > 100, "only {seen} files were found: does the test still read the program?");
+    for built in [
+        "format!(\"SELECT * FROM musics WHERE title = '{title}'\")",
+        "write!(text, \"ORDER BY {column}\")",
+        "text.push_str(\" WHERE owner = \")",
+    ] {
+        assert!(built_sql(built).is_some(), "{built}");
+    }
+}
+
+/// The Rust files below, without those of tests.
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap().map(|it| it.unwrap().path());
+    let files = entries.flat_map(|path| if path.is_dir() { sources(&path) } else { vec![path] });
+    let program = |path: &PathBuf| {
+        let path = path.to_string_lossy();
+        path.ends_with(".rs") && !path.ends_with("tests.rs") && !path.contains("/tests/")
+    };
+    files.filter(program).collect()
+}
+
+/// The first text with words of SQL that is made of others.
+fn built_sql(program: &str) -> Option<&str> {
+    const MAKERS: [&str; 5] = ["format!(", "format_args!(", "write!(", "writeln!(", "push_str("];
+    const WORDS: [&str; 7] =
+        ["SELECT ", "INSERT INTO ", "UPDATE ", "DELETE FROM ", "WHERE ", "ORDER BY ", "VALUES "];
+    let made = MAKERS.iter().flat_map(|maker| program.split(maker).skip(1));
+    let literals = made.filter_map(|rest| rest.split(';').next()?.split('"').nth(1));
+    literals.into_iter().find(|literal| WORDS.iter().any(|word| literal.contains(word)))
 }
 
 #[test]

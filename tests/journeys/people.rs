@@ -86,6 +86,34 @@ fn tokens_have_names_and_can_be_revoked() {
     app.post("/api/tokens/", &ada, json!({"name": ""})).is_problem(400, "invalid-input");
 }
 
+/// The gateway keeps an exchange for a second. Accounts knows better, and no client is told that this is a fault of the servers.
+#[test]
+fn a_credential_that_ends_within_its_second_is_answered_as_any_dead_one() {
+    in_both_shapes(|app| {
+        let (lost, kept) = (app.someone("ada"), app.token("ada"));
+        let dead = |token: &str| {
+            app.post("/api/tokens/", token, json!({"name": "spare"}))
+                .is_problem(401, "invalid-credentials");
+            // What accounts has said once counts for every request that comes after it.
+            app.get("/api/musics/?limit=1", token).is_problem(401, "invalid-credentials");
+        };
+        assert_eq!(app.get("/api/musics/?limit=1", &lost).status, 200);
+        let new = json!({"password": "eight calm herons wade"});
+        assert_eq!(app.call(Method::PATCH, "/api/users/1/", &kept, Some(new)).status, 200);
+        dead(&lost);
+
+        let revoked = app.post("/api/tokens/", &kept, json!({"name": "laptop"}));
+        let secret = revoked.json["token"].as_str().unwrap();
+        assert_eq!(app.get("/api/musics/?limit=1", secret).status, 200);
+        let path = format!("/api/tokens/{}/", revoked.json["id"]);
+        assert_eq!(app.call(Method::DELETE, &path, &kept, None).status, 204);
+        dead(secret);
+
+        assert_eq!(app.call(Method::DELETE, "/api/users/1/", &kept, None).status, 204);
+        dead(&kept);
+    });
+}
+
 #[test]
 fn a_session_is_a_cookie_and_changes_only_what_its_own_pages_ask_for() {
     let app = App::start(Shape::One);

@@ -173,16 +173,18 @@ fn strangers_can_neither_join_a_trace_nor_invent_series() {
             .get(&url)
             .header("authorization", format!("Token {ada}"))
             .header("traceparent", format!("00-{strange}-b7ad6b7169203331-00"))
+            .header("baggage", "who=canary-baggage")
             .header("x-deadline-ms", "1"),
     );
     assert_eq!(reply.status, 200, "a deadline from outside counts for nothing: {reply:?}");
     assert_ne!(reply.trace_id(), strange);
     app.trace_when(reply.trace_id(), |_| Ok(()));
     let jaeger = format!("{}/api/traces/{}", app.url("sidecar", "jaeger"), reply.trace_id());
-    eventually("the root links to the stranger's trace", || {
+    let trace = eventually("the root links to the stranger's trace", || {
         let trace = app.open(&jaeger).text;
-        if trace.contains(strange) { Ok(()) } else { Err(trace) }
+        if trace.contains(strange) { Ok(trace) } else { Err(trace) }
     });
+    assert!(!trace.contains("canary-baggage"), "{trace}");
 
     let series = || {
         app.internal("gateway", "/metrics")
@@ -246,6 +248,22 @@ fn every_line_of_the_console(app: &App) -> String {
     all
 }
 
+/// What stdout, spans, lines and metrics of one process say about all that happened up to `last`.
+pub(crate) fn everything_told(app: &App, last: &Reply) -> String {
+    app.trace_when(last.trace_id(), |_| Ok(()));
+    let lines = eventually("the lines of the last request are in the console", || {
+        let lines = every_line_of_the_console(app);
+        if lines.contains(last.trace_id()) { Ok(lines) } else { Err("not yet") }
+    });
+    let mut everything = app.processes[0].output() + &lines;
+    for service in ["gateway", "accounts", "catalog", "wallet", "sidecar"] {
+        everything += &app.internal(service, "/metrics").text;
+        let jaeger = app.url("sidecar", "jaeger");
+        everything += &app.open(&format!("{jaeger}/api/traces?service={service}&limit=1000")).text;
+    }
+    everything
+}
+
 #[test]
 fn no_secret_is_in_any_signal() {
     let app = App::start_with(Shape::One, &[("RUST_LOG", "trace")]);
@@ -257,17 +275,7 @@ fn no_secret_is_in_any_signal() {
     let wrong = json!({"username": "canary.username", "password": "canary wrong password"});
     let last = app.post("/api-token-auth/", "", wrong);
     assert_eq!(last.status, 401);
-    app.trace_when(last.trace_id(), |_| Ok(()));
-    let mut everything = app.processes[0].output();
-    for service in ["gateway", "accounts", "catalog", "wallet", "sidecar"] {
-        everything += &app.internal(service, "/metrics").text;
-        let jaeger = app.url("sidecar", "jaeger");
-        everything += &app.open(&format!("{jaeger}/api/traces?service={service}&limit=1000")).text;
-    }
-    everything += &eventually("the lines of the last request are in the console", || {
-        let lines = every_line_of_the_console(&app);
-        if lines.contains(last.trace_id()) { Ok(lines) } else { Err("not yet") }
-    });
+    let everything = everything_told(&app, &last);
     let secrets = [token.as_str(), crate::harness::PASSWORD, "canary wrong password"];
     let personal = ["canary.username", "canarysearch"];
     for secret in secrets.into_iter().chain(personal) {

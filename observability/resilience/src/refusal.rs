@@ -11,6 +11,8 @@ use http::{
     HeaderMap, HeaderValue, StatusCode,
     header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE},
 };
+use platform::identity::CREDENTIAL_ENDED;
+use serde_json::Value;
 
 use crate::error::{Error, PeerName};
 
@@ -49,7 +51,7 @@ impl Refusal {
         if !status.is_client_error() && !status.is_server_error() {
             return bad("it leads elsewhere");
         }
-        if status == StatusCode::UNAUTHORIZED && by_assertion {
+        if status == StatusCode::UNAUTHORIZED && by_assertion && !has_ended(&body) {
             // Our own client has been recognised and must not read that its credential is wrong.
             return bad("it does not accept our assertion");
         }
@@ -68,6 +70,13 @@ impl Refusal {
         };
         Error::Refused { peer, refusal: Box::new(refusal) }
     }
+}
+
+/// Whether a 401 is about the credential that was exchanged for the assertion: the client's own, which has ended since.
+fn has_ended(body: &[u8]) -> bool {
+    let problem: Value = serde_json::from_slice(body).unwrap_or_default();
+    let kind = problem["type"].as_str().and_then(|it| it.strip_prefix("/problems/"));
+    kind == Some(CREDENTIAL_ENDED)
 }
 
 impl IntoResponse for Refusal {

@@ -27,6 +27,10 @@ pub use verifier::Verifier;
 const ISSUER: &str = "musicwallet-accounts";
 const AUDIENCE: &str = "musicwallet-internal";
 
+/// The kind of the 401 for a caller whose credential has ended since it was exchanged. Any other 401 of a service is about the assertion
+/// itself, and no business of the caller's.
+pub const CREDENTIAL_ENDED: &str = "invalid-credentials";
+
 #[derive(Debug, Serialize, Deserialize)]
 struct Claims {
     iss: String,

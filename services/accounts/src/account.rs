@@ -4,7 +4,7 @@ use axum::extract::State;
 use http::StatusCode;
 use platform::{
     extract::{Json, Path},
-    identity::Caller,
+    identity::{CREDENTIAL_ENDED, Caller},
     openapi::{OpenApiRouter, routes},
     problem::Problem,
     storage::Tx,
@@ -148,7 +148,7 @@ pub(crate) async fn demand_standing(tx: &mut Tx, user: i64, via: Via) -> Result<
         return Ok(());
     }
     let detail = "This credential does not count any more: it was revoked or has expired.";
-    Err(Problem::new(StatusCode::UNAUTHORIZED, "invalid-credentials", detail))
+    Err(Problem::new(StatusCode::UNAUTHORIZED, CREDENTIAL_ENDED, detail))
 }
 
 /// What is to be different, checked.

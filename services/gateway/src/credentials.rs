@@ -6,7 +6,8 @@ use std::{
 };
 
 use axum::{
-    extract::FromRequestParts,
+    extract::{FromRequestParts, Request, State},
+    middleware::Next,
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header::AUTHORIZATION, request::Parts};
@@ -73,6 +74,13 @@ enum Credential<'a> {
 }
 
 impl Credential<'_> {
+    /// A header was put there on purpose, a cookie comes by itself: so the header counts where there are both.
+    fn of(headers: &HeaderMap) -> Option<Credential<'_>> {
+        let header = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let session = || sessions::secret(headers).map(Credential::Session);
+        header.map(Credential::Authorization).or_else(session)
+    }
+
     /// Credentials of both kinds have keys of their own.
     fn key(self) -> [u8; 32] {
         let (kind, secret) = match self {
@@ -157,6 +165,21 @@ impl Expiry<[u8; 32], Arc<Exchanged>> for FromTheQuestion {
     }
 }
 
+/// Forgets the exchange of a credential that has ended within its second, where a service behind has noticed it: the next request with
+/// it is refused, too.
+pub(crate) async fn forget_ended(
+    State(gateway): State<Gateway>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let key = Credential::of(request.headers()).map(Credential::key);
+    let response = next.run(request).await;
+    if let (StatusCode::UNAUTHORIZED, Some(key)) = (response.status(), key) {
+        gateway.credentials.fresh.invalidate(&key).await;
+    }
+    response
+}
+
 impl FromRequestParts<Gateway> for SignedIn {
     type Rejection = Response;
 
@@ -165,23 +188,17 @@ impl FromRequestParts<Gateway> for SignedIn {
         gateway: &Gateway,
     ) -> Result<SignedIn, Response> {
         let Ok(client) = ClientAddress::from_request_parts(parts, gateway).await;
-        let header = parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-        // A header was put there on purpose, a cookie comes by itself: so the header counts where there are both.
-        let credential = match (header, sessions::secret(&parts.headers)) {
-            (Some(authorization), _) => Credential::Authorization(authorization),
-            (None, Some(session)) => {
-                sessions::same_origin(&parts.method, &parts.headers)
-                    .map_err(IntoResponse::into_response)?;
-                Credential::Session(session)
-            }
-            (None, None) => {
-                let detail =
-                    "Sign in: Authorization: Token <token>. POST /api-token-auth/ gives a token.";
-                return Err(Problem::new(StatusCode::UNAUTHORIZED, "not-signed-in", detail)
-                    .challenge("Token, Basic realm=\"MusicWallet\"")
-                    .into_response());
-            }
+        let Some(credential) = Credential::of(&parts.headers) else {
+            let detail =
+                "Sign in: Authorization: Token <token>. POST /api-token-auth/ gives a token.";
+            return Err(Problem::new(StatusCode::UNAUTHORIZED, "not-signed-in", detail)
+                .challenge("Token, Basic realm=\"MusicWallet\"")
+                .into_response());
         };
+        if let Credential::Session(_) = credential {
+            sessions::same_origin(&parts.method, &parts.headers)
+                .map_err(IntoResponse::into_response)?;
+        }
         let (Credential::Authorization(secret) | Credential::Session(secret)) = credential;
         if secret.len() > LONGEST {
             let detail = "No credential is as long as this one.";

@@ -24,7 +24,7 @@ mod users;
 
 use std::net::SocketAddr;
 
-use axum::Router;
+use axum::{Router, middleware::from_fn_with_state};
 use platform::{
     config::{HttpUrl, Networks},
     openapi::{About, Callers, OpenApiRouter, documented},
@@ -82,7 +82,8 @@ pub async fn router(config: &Config, parts: &Parts) -> anyhow::Result<Router> {
     let credentials = Credentials::new(accounts.clone());
     let trusted_proxies = config.trusted_proxies.clone();
     let gateway = Gateway { accounts, catalog, wallet, credentials, trusted_proxies };
-    Ok(documented(routes().with_state(gateway), &ABOUT))
+    let routes = routes().layer(from_fn_with_state(gateway.clone(), credentials::forget_ended));
+    Ok(documented(routes.with_state(gateway), &ABOUT))
 }
 
 fn routes() -> OpenApiRouter<Gateway> {
