@@ -20,6 +20,9 @@ use crate::{
 const SMALLEST_SEGMENT: u64 = 1 << 10;
 const LARGEST_SEGMENT: u64 = 8 << 20;
 
+/// A segment by its number.
+pub(crate) type Numbered = (u64, Arc<dyn Volume>);
+
 /// What is known of a segment without reading it.
 #[derive(Clone, Debug)]
 pub(crate) struct Segment {
@@ -88,7 +91,7 @@ pub(crate) struct Log {
     /// What `state.begun` was before the flight.
     begun_before: Position,
     /// Segments that are full, but perhaps not yet on disk, with their numbers.
-    unsynced: Vec<(u64, Arc<dyn Volume>)>,
+    unsynced: Vec<Numbered>,
     names_changed: bool,
 }
 
@@ -392,7 +395,7 @@ impl Log {
     }
 
     /// Writes what is owed to the log, and gives back what has to be synced, which takes too long for the lock.
-    pub(crate) fn prepare_sync(&mut self) -> Result<Vec<(u64, Arc<dyn Volume>)>, Error> {
+    pub(crate) fn prepare_sync(&mut self) -> Result<Vec<Numbered>, Error> {
         self.expire()?;
         self.broken |= self.current.is_removed();
         if self.broken {
@@ -411,7 +414,7 @@ impl Log {
         take(&mut self.names_changed)
     }
 
-    pub(crate) fn sync_failed(&mut self, volumes: Vec<(u64, Arc<dyn Volume>)>) {
+    pub(crate) fn sync_failed(&mut self, volumes: Vec<Numbered>) {
         self.unsynced.extend(volumes);
         self.names_changed = true;
     }
