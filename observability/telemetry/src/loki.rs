@@ -59,7 +59,7 @@ pub(crate) const REQUEST: &str = "telemetry::request";
 const LINES: u64 = 512;
 
 /// From so many lines on the next shipment is made ready, before there is no place left in this one.
-const ENOUGH: u64 = 64;
+const ENOUGH: u64 = 256;
 
 /// Shipments at once.
 const SHIPMENTS: usize = 8;
@@ -338,19 +338,18 @@ impl Carrier {
                     () = self.shared.enough.notified() => {}
                     () = sleep(AGE) => {}
                 }
-                while under_way.try_join_next().is_some() {}
                 if current.taking.fed() == 0 {
                     continue;
                 }
+                while under_way.try_join_next().is_some() {}
                 if under_way.len() >= SHIPMENTS {
-                    self.shared.close("queue_full");
-                    drop(current);
-                    under_way.join_next().await;
-                    current = self.open(under_way);
-                } else {
-                    // The new one takes lines before the old one leaves.
-                    current = self.open(under_way);
+                    tokio::select! { // meanwhile it takes what it holds
+                        () = self.shared.troubled_since(seen) => break,
+                        _ = under_way.join_next() => {}
+                    }
                 }
+                // The new one takes lines before the old one leaves.
+                current = self.open(under_way);
             }
             self.shared.close("unreachable");
             self.failing();

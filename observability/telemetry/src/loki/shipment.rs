@@ -34,6 +34,9 @@ use tracing_subscriber::{
 
 use super::{ANSWER, PAUSE, Shared, Taking};
 
+/// How long the library has for what it is sending before it is told to end: after that it would not try again.
+const SETTLES: Duration = Duration::from_millis(100);
+
 /// How long the library may try again. After 30 s it would throw lines away.
 const RETRIES: Duration = Duration::from_secs(20);
 
@@ -170,11 +173,16 @@ impl Shipment {
     }
 
     /// Takes lines until `leaves` tells, then waits for their acknowledgement. Dropped before the end, it books them as failed.
-    pub(super) async fn carry(mut self, mut leaves: oneshot::Receiver<()>) {
+    pub(super) async fn carry(mut self, leaves: oneshot::Receiver<()>) {
+        let settled = async {
+            let _ = leaves.await;
+            sleep(SETTLES).await;
+        };
+        let mut settled = pin!(settled);
         loop {
-            tokio::select! { // what the task says is kept where it is dropped: nowhere but in this arm
+            tokio::select! { // what the task says is in no arm but its own
                 said = self.task.says() => self.hear(said),
-                _ = &mut leaves => break,
+                () = &mut settled => break,
             }
         }
         if !matches!(timeout(RETRIES, self.recovers()).await, Ok(true)) {

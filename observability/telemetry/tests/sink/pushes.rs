@@ -70,6 +70,13 @@ impl Pushes {
         self.kept.lines.lock().unwrap().clone()
     }
 
+    /// Ends it with all its connections; all that it got.
+    pub(crate) fn end(self) -> Vec<Pushed> {
+        let kept = self.kept.clone();
+        drop(self);
+        kept.lines.lock().unwrap().clone()
+    }
+
     /// How often it was asked whether it takes anything.
     pub(crate) fn asked(&self) -> usize {
         *self.kept.asked.lock().unwrap()
