@@ -4,6 +4,7 @@ use std::{
     collections::HashMap,
     fs,
     io::{BufRead, BufReader},
+    net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex},
@@ -78,6 +79,22 @@ impl App {
     /// With more settings, which every process gets.
     pub(crate) fn start_with(shape: Shape, settings: &[(&str, &str)]) -> App {
         App::start_over(databases::server().map(Databases::on), shape, settings)
+    }
+
+    /// With `LOKI_URL` at the sidecar, whose port has to be known before it has one; and somebody's token. The gateway's gate is open.
+    pub(crate) fn start_shipping(shape: Shape, settings: &[(&str, &str)]) -> (App, String) {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+        let url = format!("http://{port}");
+        let mut all = vec![("SIDECAR_OTLP_HTTP_LISTEN", port.as_str()), ("LOKI_URL", &url)];
+        all.extend(settings);
+        let app = App::start_with(shape, &all);
+        let token = app.someone("ada");
+        eventually("a line is fed", || {
+            app.get("/api/musics/?limit=1", &token);
+            let fed = app.metric("gateway", "telemetry_loki_fed_lines_total");
+            if fed > Some(0.0) { Ok(()) } else { Err(format!("{fed:?}")) }
+        });
+        (app, token)
     }
 
     /// Over files in any case: for what is about files.

@@ -1,6 +1,6 @@
 //! Lines that leave by tracing-loki, too: found by the same trace, counted at both ends, and none about themselves.
 
-use std::{collections::BTreeMap, net::TcpListener};
+use std::collections::BTreeMap;
 
 use serde_json::json;
 
@@ -8,14 +8,9 @@ use crate::harness::{App, Shape, eventually};
 
 const SERVICES: [&str; 4] = ["gateway", "accounts", "catalog", "wallet"];
 
-/// MusicWallet with `LOKI_URL` at the agent's port, which has to be known before, and somebody's token; all gates are open.
-pub(crate) fn start(shape: Shape, more: &[(&str, &str)]) -> (App, String) {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-    let url = format!("http://{port}");
-    let mut settings = vec![("SIDECAR_OTLP_HTTP_LISTEN", port.as_str()), ("LOKI_URL", &url)];
-    settings.extend(more);
-    let app = App::start_with(shape, &settings);
-    let ada = app.someone("ada");
+/// MusicWallet that ships to its agent, and somebody's token; all gates are open.
+fn start(shape: Shape, more: &[(&str, &str)]) -> (App, String) {
+    let (app, ada) = App::start_shipping(shape, more);
     eventually("all gates are open", || {
         call(&app, &ada);
         let fed = SERVICES.map(|service| of(&app, service, "fed"));

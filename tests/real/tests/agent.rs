@@ -6,10 +6,7 @@ use real::stack::{Jaeger, Loki, Ports, Prometheus, Storage};
 use reqwest::blocking::Client;
 use serde_json::{Value, json};
 
-use crate::{
-    harness::{App, Shape, eventually},
-    loki::start as shipping,
-};
+use crate::harness::{App, Shape, eventually};
 
 /// The settings that hand on to these.
 fn destinations(
@@ -103,7 +100,7 @@ fn one_query_finds_the_lines_of_a_request_whichever_way_they_came() {
     let loki = Loki::start(Ports::Free, data.path()).unwrap();
     let destination = ("SIDECAR_LOGS_ENDPOINT", loki.otlp_url());
     for shape in [Shape::One, Shape::Each] {
-        let (mut app, ada) = shipping(shape, &[(destination.0, &destination.1)]);
+        let (mut app, ada) = App::start_shipping(shape, &[(destination.0, &destination.1)]);
         let id = app.get("/api/musics/?limit=1", &ada).trace_id().to_owned();
         // The environment is a label whichever way, too.
         let labels = "service_name=\"gateway\", deployment_environment_name=\"development\"";
@@ -126,12 +123,11 @@ fn a_real_loki_takes_lines_without_anything_beside_the_service() {
     let url = loki.url();
     let app = App::start_with(Shape::One, &[("LOKI_URL", &url), ("OTEL_LOGS_EXPORTER", "none")]);
     let ada = app.someone("ada");
-    let series = "telemetry_loki_fed_lines_total";
-    let id = eventually("the gate is open", || {
-        let before = app.metric("gateway", series);
+    let fed = || app.metric("gateway", "telemetry_loki_fed_lines_total");
+    let id = eventually("a line is fed", || {
+        let before = fed();
         let id = app.get("/api/musics/?limit=1", &ada).trace_id().to_owned();
-        let after = app.metric("gateway", series);
-        if after > before { Ok(id) } else { Err(format!("{after:?}")) }
+        if fed() > before { Ok(id) } else { Err(format!("{before:?}")) }
     });
     eventually("the line is in Loki", || {
         let query = format!("{{service_name=\"gateway\"}} | json | trace_id=\"{id}\"");

@@ -8,9 +8,6 @@ mod generated;
 #[path = "../../journeys/harness.rs"]
 mod harness;
 mod jaeger;
-#[expect(dead_code, reason = "only its start is needed here")]
-#[path = "../../journeys/loki.rs"]
-mod loki;
 mod pages;
 mod playlists;
 mod postgres;
