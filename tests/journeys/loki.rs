@@ -126,7 +126,7 @@ fn with_the_agent_killed_in_between_the_loss_is_what_the_services_say() {
     let arrived = before + arrived(&app);
     // Counted from both ends. Nothing was under way when the agent died, so nothing arrived twice or unknown.
     assert_eq!(fed - arrived, failed);
-    println!("{fed} fed, {arrived} arrived, {failed} failed");
+    eprintln!("{fed} fed, {arrived} arrived, {failed} failed");
     let id = call(&app, &ada);
     eventually("a line is found by its trace", || {
         let page = app.console(&format!("/logs?trace={id}")).text;

@@ -12,7 +12,8 @@
 //! The current span lives in OpenTelemetry's `Context`, so that a log line carries the ids of the span around it, whoever made it.
 //!
 //! Nothing here lets a request wait. What cannot be delivered is counted: `enqueued = exported + dropped + failed + in queue`
-//! holds for each signal whenever nothing is just on its way from one to the other (`ledger.rs`).
+//! holds for each signal whenever nothing is just on its way from one to the other (`ledger.rs`). Lines have a second way, through
+//! tracing-loki, with a gate and books of its own (`loki.rs`).
 
 mod client;
 mod config;

@@ -187,7 +187,7 @@ fn of_a_burst_everything_arrives_that_was_fed_and_the_rest_is_counted() {
     let after = end(&telemetry, runtime);
     assert_eq!(after.fed + after.withheld - before.fed - before.withheld, 40_000);
     assert_eq!((after.failed, after.fed), (0, pushes.lines().len() as u64));
-    println!("of 40,000 lines at once {} were fed, and arrived", after.fed - before.fed);
+    eprintln!("of 40,000 lines at once {} were fed, and arrived", after.fed - before.fed);
 }
 
 #[test]
@@ -225,7 +225,7 @@ fn a_receiver_that_never_answers_holds_a_bounded_number_of_lines_and_no_end_up()
     assert_eq!((books.acknowledged, books.failed), (0, books.fed));
     assert_eq!(failed(&telemetry, "timeout"), books.fed);
     assert!(books.fed <= 2 * 4096 && books.withheld > 80_000, "{books:?}");
-    println!("of 100,000 lines {most} at most were in flight, {} were fed", books.fed);
+    eprintln!("of 100,000 lines {most} at most were in flight, {} were fed", books.fed);
 }
 
 #[test]
@@ -282,7 +282,7 @@ fn a_receiver_that_dies_costs_no_more_than_what_is_counted() {
     let arrived = (first.len() + again.lines().len()) as u64;
     // What failed may have arrived, and a line whose answer was lost can arrive twice; what is acknowledged has arrived.
     assert!(books.acknowledged <= arrived, "{books:?}, {arrived} arrived");
-    println!("{books:?}, {arrived} arrived");
+    eprintln!("{books:?}, {arrived} arrived");
 }
 
 #[test]
