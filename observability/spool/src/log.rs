@@ -87,10 +87,13 @@ pub(crate) struct Log {
     flight: Option<Flight>,
     /// What `state.begun` was before the flight.
     begun_before: Position,
-    /// Segments that are full, but perhaps not yet on disk, with their numbers.
-    unsynced: Vec<(u64, Arc<dyn Volume>)>,
+    /// Segments that are full, but perhaps not yet on disk.
+    unsynced: Volumes,
     names_changed: bool,
 }
+
+/// Segments by their numbers.
+pub(crate) type Volumes = Vec<(u64, Arc<dyn Volume>)>;
 
 /// What a reopened spool begins with.
 pub(crate) struct Found {
@@ -392,7 +395,7 @@ impl Log {
     }
 
     /// Writes what is owed to the log, and gives back what has to be synced, which takes too long for the lock.
-    pub(crate) fn prepare_sync(&mut self) -> Result<Vec<(u64, Arc<dyn Volume>)>, Error> {
+    pub(crate) fn prepare_sync(&mut self) -> Result<Volumes, Error> {
         self.expire()?;
         self.broken |= self.current.is_removed();
         if self.broken {
@@ -411,7 +414,7 @@ impl Log {
         take(&mut self.names_changed)
     }
 
-    pub(crate) fn sync_failed(&mut self, volumes: Vec<(u64, Arc<dyn Volume>)>) {
+    pub(crate) fn sync_failed(&mut self, volumes: Volumes) {
         self.unsynced.extend(volumes);
         self.names_changed = true;
     }
