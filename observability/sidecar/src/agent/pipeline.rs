@@ -289,8 +289,8 @@ impl<'a> Delivery<'a> {
     /// The spool has the spans of an earlier start, but nobody has what was seen of them then.
     fn remember_what_waits(&self, reader: &Reader) {
         let Some(sampler) = &self.pipeline.sampler else { return };
-        let waiting = reader.pending().into_iter().flatten();
-        waiting.filter_map(Result::ok).for_each(|it| sampler.observe_request(&it.payload));
+        let waiting = reader.pending().filter_map(Result::ok);
+        waiting.for_each(|it| sampler.observe_request(&it.payload));
     }
 
     /// Sends a batch once; whether it is settled.
