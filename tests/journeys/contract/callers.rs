@@ -1,4 +1,5 @@
-//! Who may do what (S3): every route and every kind of caller.
+//! Who may do what (S3): every route and every kind of caller. An operator has no routes; credentials that are too old are in the tests of
+//! accounts, which can age them.
 
 use reqwest::{Method, blocking::RequestBuilder};
 use serde_json::json;
@@ -35,7 +36,7 @@ const TABLE: [(&str, [u16; 3]); 22] = [
     // Ends every other token.
     ("PUT /api/users/{id}", [401, 403, 200]),
 ];
-/// What is about the session by which one came, and what leaves nobody to ask: see their own tests.
+/// These have tests of their own: one is about the session by which one came, the other leaves nobody to ask.
 const APART: [&str; 2] = ["DELETE /api/session", "DELETE /api/users/{id}"];
 
 #[test]
