@@ -15,8 +15,7 @@ use opentelemetry_proto::tonic::trace::v1::ResourceSpans;
 use platform::{config::HttpUrl, service::Parts};
 use spool::{Batch, Books, Limits, Reader, Reason, Spool};
 use tokio::{
-    runtime::Handle,
-    task::spawn_blocking,
+    task::{block_in_place, spawn_blocking},
     time::{interval, sleep},
 };
 use tokio_util::sync::CancellationToken;
@@ -97,7 +96,7 @@ impl Pipeline {
         let pipeline = Pipeline { signal, spool, destination, sampler, state };
         pipeline.tell_what_was_found();
         let (deliverer, caretaker) = (pipeline.clone(), pipeline.clone());
-        parts.background.spawn(|ending| deliverer.deliver(reader, ending));
+        parts.background.spawn(|ending| Delivery::new(deliverer, ending).run(reader));
         parts.background.spawn(|ending| caretaker.look_after(ending));
         Ok(pipeline)
     }
@@ -153,13 +152,6 @@ impl Pipeline {
                 Err(Refusal::Spool)
             }
         }
-    }
-
-    /// Empties the spool until the service ends and nothing is left, or what is left cannot be delivered now.
-    async fn deliver(self, reader: Reader, ending: CancellationToken) {
-        let handle = Handle::current();
-        // Reading is for a thread that may be busy.
-        let _ = spawn_blocking(move || Delivery::new(&self, handle, ending).run(reader)).await;
     }
 
     /// Keeps the disk and the log up to date.
@@ -238,52 +230,49 @@ impl Pipeline {
     }
 }
 
-/// The loop that empties a spool, on a thread of its own.
-struct Delivery<'a> {
-    pipeline: &'a Pipeline,
-    handle: Handle,
+/// The loop that empties a spool until the service ends and nothing is left, or what is left cannot be delivered now.
+struct Delivery {
+    pipeline: Pipeline,
     ending: CancellationToken,
     pauses: ExponentialBackoff,
 }
 
-impl<'a> Delivery<'a> {
-    fn new(pipeline: &'a Pipeline, handle: Handle, ending: CancellationToken) -> Delivery<'a> {
-        Delivery { pipeline, handle, ending, pauses: pauses() }
+impl Delivery {
+    fn new(pipeline: Pipeline, ending: CancellationToken) -> Delivery {
+        Delivery { pipeline, ending, pauses: pauses() }
     }
 
-    fn run(mut self, mut reader: Reader) {
-        self.remember_what_waits(&reader);
+    async fn run(mut self, mut reader: Reader) {
+        block_in_place(|| self.remember_what_waits(&reader));
         loop {
-            let wait = self.pipeline.sampler.as_ref().map_or(Duration::ZERO, |it| it.wait());
-            let delivered = match reader.next_older_than(wait, BATCH_BYTES, BATCH_ITEMS) {
-                Ok(batch) => batch.map(|batch| self.attempt(batch)),
-                Err(error) => {
-                    let (reason, why) = ("unreadable", chain(&error));
-                    self.fail(Failure { reason, uncertain: false, retry_after: None, why });
-                    Some(false)
-                }
-            };
-            let Some(delivered) = delivered else {
-                if self.ending.is_cancelled() {
-                    return; // nothing is left that may go
-                }
-                self.until_appended(&reader);
-                continue;
-            };
-            if !delivered && self.ending.is_cancelled() {
-                return; // what is left waits for the next start
+            match self.deliver_next(&mut reader).await {
+                Some(true) => {}
+                _ if self.ending.is_cancelled() => return, // what is left waits for the next start
+                Some(false) => {}
+                None => self.until_appended(&reader).await,
             }
         }
     }
 
-    fn until_appended(&self, reader: &Reader) {
-        self.handle.block_on(async {
-            tokio::select! { // neither arm has anything to lose
-                () = reader.appended() => {}
-                () = self.ending.cancelled() => {}
-                () = sleep(AGEING), if self.pipeline.sampler.is_some() => {}
+    /// Whether the next batch is settled; `None` when nothing may go.
+    async fn deliver_next(&mut self, reader: &mut Reader) -> Option<bool> {
+        let wait = self.pipeline.sampler.as_ref().map_or(Duration::ZERO, |it| it.wait());
+        match block_in_place(|| reader.next_older_than(wait, BATCH_BYTES, BATCH_ITEMS)) {
+            Ok(batch) => Some(self.attempt(batch?).await),
+            Err(error) => {
+                let (reason, why) = ("unreadable", chain(&error));
+                self.fail(Failure { reason, uncertain: false, retry_after: None, why }).await;
+                Some(false)
             }
-        });
+        }
+    }
+
+    async fn until_appended(&self, reader: &Reader) {
+        tokio::select! { // no arm has anything to lose
+            () = reader.appended() => {}
+            () = self.ending.cancelled() => {}
+            () = sleep(AGEING), if self.pipeline.sampler.is_some() => {}
+        }
     }
 
     /// The spool has the spans of an earlier start, but nobody has what was seen of them then.
@@ -294,13 +283,12 @@ impl<'a> Delivery<'a> {
     }
 
     /// Sends a batch once; whether it is settled.
-    fn attempt(&mut self, batch: Batch<'_>) -> bool {
+    async fn attempt(&mut self, batch: Batch<'_>) -> bool {
         let (payloads, sampled) = self.sample(batch.payloads());
         let items = batch.units() - sampled;
-        let sent = self.pipeline.destination.send(payloads);
         let outcome = match items {
             0 => Outcome::Delivered { rejected: 0, why: String::new() }, // nothing is left to send
-            _ => self.handle.block_on(sent),
+            _ => self.pipeline.destination.send(payloads).await,
         };
         let sampled = (Reason::Sampled, sampled);
         let settled = match outcome {
@@ -319,7 +307,7 @@ impl<'a> Delivery<'a> {
                     true => batch.retry_uncertain(),
                     false => batch.retry(),
                 }
-                self.fail(failure);
+                self.fail(failure).await;
                 return false;
             }
         };
@@ -352,17 +340,12 @@ impl<'a> Delivery<'a> {
         );
     }
 
-    fn fail(&mut self, failure: Failure) {
-        let pause =
-            self.pauses.next().unwrap_or(PAUSES.1).max(failure.retry_after.unwrap_or_default());
+    async fn fail(&mut self, failure: Failure) {
+        let asked = failure.retry_after.unwrap_or_default();
+        let pause = self.pauses.next().unwrap_or(PAUSES.1).max(asked);
         self.pipeline.fails(failure);
-        let ending = self.ending.clone();
-        self.handle.block_on(async move {
-            tokio::select! { // neither arm has anything to lose
-                () = sleep(pause) => {}
-                () = ending.cancelled() => {}
-            }
-        });
+        // Nothing is lost by either: the pause, or what is left of it.
+        let _ = self.ending.run_until_cancelled(sleep(pause)).await;
     }
 }
 

@@ -1,7 +1,7 @@
 //! The books of telemetry, with and without destinations.
 
 use axum::{Router, body::Body};
-use http::{Request, StatusCode};
+use http::{Method, Request, StatusCode};
 use platform::service::Parts;
 use serde_json::{Value, json};
 use sidecar::Config;
@@ -72,8 +72,9 @@ async fn what_waits_and_why_is_on_the_page() {
     assert_eq!(answer.status(), StatusCode::OK);
     let console = Console::over(console);
     let flow = loop {
-        let told: Value = serde_json::from_str(&console.get("/delivery.json").await.body).unwrap();
-        let flow = told["pipelines"][0].clone();
+        let answer = console.ask(Method::GET, "/delivery.json", &[("host", "localhost")]).await;
+        let told: Value = serde_json::from_str(&answer.body).unwrap();
+        let flow = told["pipelines"].as_array().unwrap()[0].clone();
         if !flow["trouble"].is_null() {
             break flow;
         }
@@ -87,8 +88,12 @@ async fn what_waits_and_why_is_on_the_page() {
         assert_eq!(&flow[name], value, "{name}: {flow}");
     }
     assert_eq!(flow["trouble"]["reason"], "unreachable");
-    let text = console.page("/delivery").await.one("main").text();
-    assert!(text.contains("not delivering since") && text.contains("Connection refused"), "{text}");
-    let about = console.page("/about").await.one("main").text();
+    let text = async |path: &str| {
+        let answer = console.ask(Method::GET, path, &[("host", "localhost")]).await;
+        answer.page().one("main").text()
+    };
+    let page = text("/delivery").await;
+    assert!(page.contains("not delivering since") && page.contains("Connection refused"), "{page}");
+    let about = text("/about").await;
     assert!(!about.contains("Jaeger"), "{about}");
 }
