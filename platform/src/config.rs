@@ -27,7 +27,7 @@ use std::{collections::BTreeMap, fmt};
 use clap::{Arg, ArgAction, ArgMatches, parser::ValueSource};
 
 pub use networks::Networks;
-pub use value::{ByteSize, HttpUrl, Value};
+pub use value::{ByteSize, HttpUrl, Ratio, Value};
 
 /// One setting as it was declared.
 #[derive(Clone, Copy, Debug)]

@@ -33,6 +33,7 @@ use tower_http::{
 };
 
 pub(crate) use body::Fault;
+use body::Upload;
 
 use crate::{
     deadline::{self, Deadline},
@@ -135,9 +136,10 @@ impl Shared {
         let asked_id = self.asked_id(request.headers_mut());
         let limits = self.policy.limits_of(request.extensions().get::<MatchedPath>());
         let time = self.time(request.headers_mut(), limits);
+        let (request, upload) = body::watch(request, limits);
         let mut response = match self.refusal(&request, limits) {
             Some(problem) => problem.into_response(),
-            None => within(time, limits, handler, request).await,
+            None => within(time, handler, request, upload.as_ref()).await,
         };
         answer::complete(&mut response);
         answer::log(&mut response);
@@ -145,8 +147,10 @@ impl Shared {
         if let Some(id) = asked_id.or_else(new_id) {
             response.headers_mut().insert(REQUEST_ID, id);
         }
-        if self.health.is_stopping() && version <= Version::HTTP_11 {
-            // The client's next request then goes to a new connection, and to another instance, instead of into one that is closed soon.
+        let unread = upload.is_some_and(|it| it.is_unread());
+        if (unread || self.health.is_stopping()) && version <= Version::HTTP_11 {
+            // The client's next request then goes to a new connection, and to another instance, instead of into one that is closed soon:
+            // because the service stops, or because the rest of a body stands in the way.
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         response
@@ -194,12 +198,16 @@ impl Shared {
 }
 
 /// The handler's answer, or why there is none: it took too long, it panicked, or the body did not come as it should.
-async fn within<S>(time: Duration, limits: &RouteLimits, handler: S, request: Request) -> Response
+async fn within<S>(
+    time: Duration,
+    handler: S,
+    request: Request,
+    upload: Option<&Upload>,
+) -> Response
 where
     S: Service<Request, Response = Response, Error = Infallible>,
 {
     let deadline = Deadline::after(time);
-    let (request, upload) = body::watch(request, limits);
     let work = deadline::scope(deadline, caught(handler, request));
     let answer = tokio::time::timeout_at(deadline.instant(), work).await;
     match (answer, upload) {

@@ -158,6 +158,25 @@ impl World {
         }
     }
 
+    fn send(&self, request: RequestBuilder) -> Reply {
+        let reply = Reply::to(request);
+        if let Some(token) = reply.json["token"].as_str() {
+            self.keep_secret(token);
+        }
+        for cookie in reply.headers("set-cookie") {
+            let value = cookie.split([';', '=']).nth(1).unwrap();
+            if !value.is_empty() {
+                self.keep_secret(value); // it is empty where a session is over
+            }
+        }
+        reply
+    }
+
+    /// With a token in the header.
+    fn by(&self, token: &str, request: RequestBuilder) -> Reply {
+        self.send(request.header("authorization", format!("Token {token}")))
+    }
+
     fn fresh(&self) -> u32 {
         self.fresh.set(self.fresh.get() + 1);
         self.fresh.get()
@@ -166,13 +185,11 @@ impl World {
     /// The cookie of a new session.
     fn session(&self, username: &str) -> String {
         let who = json!({"username": username, "password": PASSWORD});
-        let reply = self.app.post("/api/session/", "", who);
+        let reply = self.send(self.bare(self.operation("POST /api/session")).json(&who));
         assert_eq!(reply.status, 200, "{reply:?}");
-        let pairs = reply.headers("set-cookie").into_iter().map(|it| it.split(';').next().unwrap());
-        for pair in pairs.clone() {
-            self.keep_secret(pair.split_once('=').unwrap().1);
-        }
-        pairs.into_iter().find(|it| it.starts_with("__Host-session=")).unwrap().to_owned()
+        let cookies = reply.headers("set-cookie");
+        let session = cookies.iter().find(|it| it.starts_with("__Host-session=")).unwrap();
+        session.split(';').next().unwrap().to_owned()
     }
 
     /// What Ada has, as she sees it.
@@ -199,9 +216,4 @@ impl World {
             assert_eq!(found, None, "{secret}");
         }
     }
-}
-
-/// With a token in the header.
-fn by(token: &str, request: RequestBuilder) -> Reply {
-    Reply::to(request.header("authorization", format!("Token {token}")))
 }

@@ -6,6 +6,7 @@
 mod destination;
 mod flow;
 mod pipeline;
+mod sampling;
 
 use std::sync::Arc;
 

@@ -1,6 +1,6 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use platform::config::{ByteSize, HttpUrl, Value};
+use platform::config::{ByteSize, HttpUrl, Ratio, Value};
 
 platform::settings! {
     /// Settings of the sidecar.
@@ -27,6 +27,12 @@ platform::settings! {
         pub spool_size: ByteSize = "512MiB", "SIDECAR_SPOOL_SIZE";
         /// How long it may wait.
         pub spool_age: Duration = "24h", "SIDECAR_SPOOL_AGE";
+        /// Which share of the traces goes on that have neither an error nor a slow span: 0 to 1. Those that have always go on.
+        pub sampling_ratio: Ratio = "1", "SIDECAR_SAMPLING_RATIO";
+        /// From which duration on a span makes its trace a slow one.
+        pub sampling_slow: Duration = "1s", "SIDECAR_SAMPLING_SLOW";
+        /// How long the rest of a trace is waited for before it is decided about; only where the share is less than 1.
+        pub sampling_wait: Duration = "10s", "SIDECAR_SAMPLING_WAIT";
         /// How much memory spans may take; the oldest arrivals leave first.
         pub traces_memory: ByteSize = "64MiB", "SIDECAR_TRACES_MEMORY";
         /// How much memory log records may take; the oldest arrivals leave first.

@@ -163,10 +163,11 @@ impl Spool {
     /// Makes last what was appended, and drops what became too old. To be called once a second.
     ///
     /// # Errors
-    /// The disk fails; what was appended since the last success may be lost with the power.
+    /// The disk fails or is full; what was appended since the last success may be lost with the power.
     pub fn sync(&self) -> Result<(), Error> {
         let mut log = self.shared.log();
-        let (volumes, path) = (log.prepare_sync()?, log.medium.path(0));
+        let caught_up = log.catch_up(); // if it did not, what there is is synced nevertheless
+        let (volumes, path) = (log.take_unsynced(), log.medium.path(0));
         let names = log.take_names_changed().then(|| Arc::clone(&log.medium));
         drop(log);
         let synced = volumes.iter().try_for_each(|(_, it)| it.sync());
@@ -175,7 +176,8 @@ impl Spool {
             self.shared.log().sync_failed(volumes);
             let folder = path.parent().map_or_else(PathBuf::new, Path::to_owned);
             Error::io("sync", folder)(error)
-        })
+        })?;
+        caught_up
     }
 
     /// The books at this moment.

@@ -20,9 +20,6 @@ use crate::{
 const SMALLEST_SEGMENT: u64 = 1 << 10;
 const LARGEST_SEGMENT: u64 = 8 << 20;
 
-/// A segment by its number.
-pub(crate) type Numbered = (u64, Arc<dyn Volume>);
-
 /// What is known of a segment without reading it.
 #[derive(Clone, Debug)]
 pub(crate) struct Segment {
@@ -90,10 +87,13 @@ pub(crate) struct Log {
     flight: Option<Flight>,
     /// What `state.begun` was before the flight.
     begun_before: Position,
-    /// Segments that are full, but perhaps not yet on disk, with their numbers.
-    unsynced: Vec<Numbered>,
+    /// Segments that are full, but perhaps not yet on disk.
+    unsynced: Volumes,
     names_changed: bool,
 }
+
+/// Segments by their numbers.
+pub(crate) type Volumes = Vec<(u64, Arc<dyn Volume>)>;
 
 /// What a reopened spool begins with.
 pub(crate) struct Found {
@@ -268,14 +268,17 @@ impl Log {
         flight.flat_map(|it| &it.taken).any(|(taken, _)| *taken == number)
     }
 
+    fn still_there(&self, flight: &Flight) -> Option<()> {
+        let is_there = |number| self.segments.iter().any(|it| it.number == number);
+        let all = flight.from == self.state.settled && flight.taken.iter().all(|it| is_there(it.0));
+        all.then_some(())
+    }
+
     /// Notes that all of this is about to be delivered; `None` when it was dropped while it was read.
     ///
     /// A state that cannot be written is no reason to wait: only a delivery makes a full disk emptier.
     pub(crate) fn begin(&mut self, flight: Flight) -> Option<()> {
-        let is_there = |number| self.segments.iter().any(|it| it.number == number);
-        if flight.from != self.state.settled || !flight.taken.iter().all(|it| is_there(it.0)) {
-            return None;
-        }
+        self.still_there(&flight)?;
         self.begun_before = self.state.begun;
         self.state.begun = self.state.begun.max(flight.end);
         if self.written.begun < flight.end {
@@ -321,9 +324,7 @@ impl Log {
 
     /// Goes on to where there is something to hand out; `None` when that was dropped while it was read.
     pub(crate) fn skip(&mut self, flight: &Flight) -> Option<()> {
-        if flight.from != self.state.settled {
-            return None;
-        }
+        self.still_there(flight)?;
         self.state.totals.drop_units(Reason::Damaged, flight.damaged);
         self.take_out(flight);
         if self.unwritten() {
@@ -394,8 +395,8 @@ impl Log {
         written != self.state
     }
 
-    /// Writes what is owed to the log, and gives back what has to be synced, which takes too long for the lock.
-    pub(crate) fn prepare_sync(&mut self) -> Result<Vec<Numbered>, Error> {
+    /// Drops what is too old, and writes what is owed to the log.
+    pub(crate) fn catch_up(&mut self) -> Result<(), Error> {
         self.expire()?;
         self.broken |= self.current.is_removed();
         if self.broken {
@@ -405,16 +406,21 @@ impl Log {
             self.write_state(Kind::Restated)?;
             self.collect();
         }
+        Ok(())
+    }
+
+    /// What is to be synced, which takes too long for the lock.
+    pub(crate) fn take_unsynced(&mut self) -> Volumes {
         let mut volumes = take(&mut self.unsynced);
         volumes.push((self.current_mut().number, Arc::clone(&self.current)));
-        Ok(volumes)
+        volumes
     }
 
     pub(crate) fn take_names_changed(&mut self) -> bool {
         take(&mut self.names_changed)
     }
 
-    pub(crate) fn sync_failed(&mut self, volumes: Vec<Numbered>) {
+    pub(crate) fn sync_failed(&mut self, volumes: Volumes) {
         self.unsynced.extend(volumes);
         self.names_changed = true;
     }
@@ -477,11 +483,7 @@ impl Log {
     }
 
     fn current_mut(&mut self) -> &mut Segment {
-        if self.segments.is_empty() {
-            self.segments.push(Segment::new(self.next_number)); // never: there is always one
-        }
-        let last = self.segments.len() - 1;
-        &mut self.segments[last]
+        self.segments.last_mut().expect("there is always a segment that is written to")
     }
 
     pub(crate) fn current(&self) -> Arc<dyn Volume> {

@@ -66,7 +66,7 @@ impl Reader {
     ) -> Result<Option<Batch<'_>>, Error> {
         let most = Most { age: millis(age), bytes: max_bytes, units: max_units };
         loop {
-            let (walk, begun, now) = self.walk()?;
+            let (walk, begun, now) = self.walk();
             let taken = Taken::gather(walk, &most, begun, now)?;
             let mut log = self.shared.log();
             for number in taken.gone {
@@ -92,26 +92,24 @@ impl Reader {
         self.shared.appended.notified().await;
     }
 
-    /// All records that wait, from the oldest on, without taking them: to rebuild what was known of them. Damaged ones are left out.
-    ///
-    /// # Errors
-    /// As [`Reader::next`].
-    pub fn pending(&self) -> Result<impl Iterator<Item = Result<Record, Error>>, Error> {
-        let (walk, _, now) = self.walk()?;
-        Ok(walk.filter_map(move |event| match event {
+    /// All records that wait, from the oldest on, without taking them: to rebuild what was known of them. Damaged ones are left out. It ends
+    /// after an error.
+    pub fn pending(&self) -> impl Iterator<Item = Result<Record, Error>> + use<> {
+        let (walk, _, now) = self.walk();
+        walk.filter_map(move |event| match event {
             Ok(Event::Data { header, payload, .. }) => {
                 let age = Duration::from_millis(now.saturating_sub(header.time));
                 Some(Ok(Record { payload: payload?, units: header.units, age }))
             }
             Ok(_) => None,
             Err(error) => Some(Err(error)),
-        }))
+        })
     }
 
     /// Over all that waits now; with what was begun before, and the time.
-    fn walk(&self) -> Result<(Walk, Position, u64), Error> {
+    fn walk(&self) -> (Walk, Position, u64) {
         let mut log = self.shared.log();
-        log.expire()?;
+        let _ = log.expire(); // what cannot be noted as dropped is delivered late
         let settled = log.state.settled;
         let segments: Vec<Segment> =
             log.segments.iter().filter(|it| it.number >= settled.segment).cloned().collect();
@@ -122,7 +120,7 @@ impl Reader {
             from: settled,
             at: None,
         };
-        Ok((walk, log.state.begun, log.now()))
+        (walk, log.state.begun, log.now())
     }
 }
 

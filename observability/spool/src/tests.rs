@@ -87,7 +87,7 @@ fn ids(batch: &Batch<'_>) -> Vec<u64> {
 
 /// All that waits: id and units.
 fn pending(reader: &Reader) -> Vec<(u64, u64)> {
-    let records = reader.pending().unwrap().map(Result::unwrap);
+    let records = reader.pending().map(Result::unwrap);
     records.map(|it| (id(&it.payload), it.units)).collect()
 }
 

@@ -69,8 +69,13 @@ fn a_folder_has_one_owner_at_a_time() {
 #[test]
 fn files_of_others_are_not_touched() {
     let folder = TempDir::new().unwrap();
-    let names =
-        ["notes.txt", "1.spool", "00000000000000000000.spool", "00000000000000000007.spool.bak"];
+    let names = [
+        "notes.txt",
+        "1.spool",
+        "00000000000000000000.spool",
+        "18446744073709551615.spool",
+        "7.spool.bak",
+    ];
     for name in names {
         fs::write(folder.path().join(name), "mine").unwrap();
     }

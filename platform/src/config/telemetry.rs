@@ -5,7 +5,7 @@ use std::time::Duration;
 use telemetry::{Export, Sampling};
 use tracing_subscriber::filter::Targets;
 
-use super::{HttpUrl, Value};
+use super::{HttpUrl, Ratio, Value};
 
 crate::settings! {
     /// Traces, metrics and logs.
@@ -71,7 +71,7 @@ impl Telemetry {
             requests: endpoint.is_some() || self.disabled,
             export,
             loki: endpoint.and(self.loki.as_ref()).map(|url| url.as_str().to_owned()),
-            sampling: self.sampler.with(self.sampler_ratio.0),
+            sampling: self.sampler.with(self.sampler_ratio.get()),
             filter: self.filter.0.clone(),
         }
     }
@@ -218,19 +218,6 @@ impl Value for NoHeaders {
     }
 }
 
-/// A share, 0 to 1.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Ratio(f64);
-
-impl Value for Ratio {
-    const EXPECTED: &'static str = "a number from 0 to 1 such as 0.25";
-
-    fn parse(text: &str) -> Result<Self, String> {
-        let ratio = text.trim().parse().ok().filter(|ratio| (0.0..=1.0).contains(ratio));
-        ratio.map(Ratio).ok_or_else(|| "is not a number from 0 to 1".to_owned())
-    }
-}
-
 /// How many items a queue holds; it is made for all of them at the start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QueueSize(usize);
@@ -316,7 +303,7 @@ mod tests {
         for wrong in ["NaN", "-1", "5", "1.01", "-0.1", "inf", "half"] {
             assert!(Ratio::parse(wrong).is_err(), "{wrong}");
         }
-        assert_eq!([Ratio::parse("0"), Ratio::parse(" 1 ")], [Ok(Ratio(0.0)), Ok(Ratio(1.0))]);
+        assert_eq!(["0", " 1 "].map(|it| Ratio::parse(it).unwrap().get()), [0.0, 1.0]);
         for wrong in ["0", "-1", "1000001", "18446744073709551615", "many"] {
             assert!(QueueSize::parse(wrong).is_err(), "{wrong}");
         }

@@ -174,6 +174,26 @@ impl Value for HttpUrl {
     }
 }
 
+/// A share, 0 to 1.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Ratio(f64);
+
+impl Ratio {
+    /// As a number.
+    pub fn get(self) -> f64 {
+        self.0
+    }
+}
+
+impl Value for Ratio {
+    const EXPECTED: &'static str = "a number from 0 to 1 such as 0.25";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let ratio = text.trim().parse().ok().filter(|ratio| (0.0..=1.0).contains(ratio));
+        ratio.map(Ratio).ok_or_else(|| "is not a number from 0 to 1".to_owned())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

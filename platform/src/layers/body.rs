@@ -71,7 +71,8 @@ pub(crate) fn watch(request: Request, limits: &RouteLimits) -> (Request, Option<
         return (request, None);
     }
     let state = Arc::new(AtomicU8::new(UNASKED));
-    let upload = Upload { state: Arc::clone(&state), limits: *limits };
+    let size = request.body().size_hint().exact();
+    let upload = Upload { state: Arc::clone(&state), size, limits: *limits };
     let watched = |inner| Watched {
         inner,
         left: limits.body,
@@ -82,7 +83,7 @@ pub(crate) fn watch(request: Request, limits: &RouteLimits) -> (Request, Option<
     (request.map(|body| Body::new(watched(body))), Some(upload))
 }
 
-/// Nobody has read of it yet.
+/// Nobody has read of it yet, or of its rest.
 const UNASKED: u8 = 0;
 /// It was asked for, and the client has not sent all of it.
 const COMING: u8 = 1;
@@ -93,6 +94,8 @@ const TOO_SLOW: u8 = 4;
 /// What the server knows about a body that the handler reads.
 pub(crate) struct Upload {
     state: Arc<AtomicU8>,
+    /// In bytes, where the client has told it.
+    size: Option<u64>,
     limits: RouteLimits,
 }
 
@@ -100,6 +103,13 @@ impl Upload {
     /// Whether the client is who is waited for.
     pub(crate) fn is_coming(&self) -> bool {
         self.state.load(Ordering::Relaxed) == COMING
+    }
+
+    /// Whether so much of it was left that HTTP/1 has to close the connection: hyper reads no more than one buffer of the rest.
+    pub(crate) fn is_unread(&self) -> bool {
+        const BUFFER: u64 = 8 << 10;
+        let complete = self.state.load(Ordering::Relaxed) == COMPLETE;
+        !complete && self.size.is_none_or(|size| size > BUFFER)
     }
 
     /// The handler's answer; but where it failed because the body did, what was wrong with the body. So it does not matter how, or
@@ -138,18 +148,20 @@ impl HttpBody for Watched {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let this = self.project();
+        let mut this = self.project();
         let fail = |state, fault: Fault| {
             this.state.store(state, Ordering::Relaxed);
             Poll::Ready(Some(Err(axum::Error::new(fault))))
         };
-        match this.inner.poll_frame(cx) {
+        match this.inner.as_mut().poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 let size = frame.data_ref().map_or(0, Bytes::len);
                 match this.left.checked_sub(size) {
                     Some(left) => {
                         *this.left = left;
-                        this.state.store(UNASKED, Ordering::Relaxed); // for the rest of it
+                        // Not everybody asks once more to hear that this was the end.
+                        let rest = if this.inner.is_end_stream() { COMPLETE } else { UNASKED };
+                        this.state.store(rest, Ordering::Relaxed);
                     }
                     None => return fail(TOO_LARGE, Fault::TooLarge { limit: this.limits.body }),
                 }

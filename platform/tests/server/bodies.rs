@@ -83,6 +83,22 @@ async fn a_client_whose_body_is_refused_may_still_send_it() {
     assert_eq!(client.rest().await, b"");
 }
 
+/// Else it would send its next request into a connection that is just being closed, and not know whether it was executed.
+#[tokio::test]
+async fn a_client_whose_body_was_not_read_is_told_that_the_connection_ends() {
+    let service = service(RouteLimits::DEFAULT);
+    for (request, size, expected) in [
+        ("POST /bytes", 1 << 20, Some("close")), // too large
+        ("POST /nowhere", LIMIT, Some("close")),
+        ("POST /nowhere", 100, None),
+        ("POST /bytes", LIMIT, None),
+        ("POST /stream", LIMIT, None),
+    ] {
+        let answer = service.ask(request, &vec![b' '; size]).await;
+        assert_eq!(answer.header("connection"), expected, "{request} with {size} bytes");
+    }
+}
+
 #[tokio::test]
 async fn a_body_without_a_length_is_counted_as_it_comes() {
     let service = service(RouteLimits::DEFAULT);

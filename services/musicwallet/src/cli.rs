@@ -94,6 +94,17 @@ pub(crate) fn command() -> Command {
         )
         .subcommand(operators_accounts())
         .subcommand(
+            Command::new("sidecar")
+                .about("Ask the sidecar")
+                .subcommand_required(true)
+                .subcommand(
+                    Command::new("status")
+                        .about("Show the books of telemetry: what was received, delivered, dropped, and waits")
+                        .after_help("Exits with 1 when something is not delivered at the moment, or is not accounted for.")
+                        .args(arguments::<sidecar::Config>("Sidecar")),
+                ),
+        )
+        .subcommand(
             Command::new("config")
                 .about("Show every setting, its value and where the value comes from")
                 .args(all_settings()),

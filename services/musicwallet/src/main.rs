@@ -8,6 +8,7 @@ mod load;
 mod operator;
 mod process;
 mod services;
+mod status;
 mod welcome;
 
 use std::{
@@ -37,6 +38,10 @@ fn main() -> ExitCode {
         Some(("config", matches)) => configuration::print(Reader::from_matches(matches)),
         Some(("import", matches)) => import::run(matches),
         Some(("loadtest", matches)) => load::run(matches),
+        Some(("sidecar", matches)) => match matches.subcommand() {
+            Some(("status", matches)) => status::run(matches),
+            _ => unreachable!("clap knows no other action"),
+        },
         Some(("completions", matches)) => cli::completions(matches),
         Some((other, _)) => unreachable!("clap knows no command {other}"),
     };

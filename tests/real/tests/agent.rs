@@ -160,6 +160,9 @@ fn what_was_received_is_delivered_through_crashes_of_agent_and_destination() {
         })
     };
     let waiting = waits(&app, 4);
+    let (code, shown, told) = status(&app);
+    assert!(code == Some(1) && told.contains("not all is well with traces"), "{shown}{told}");
+    assert!(shown.contains("not delivering since") && shown.contains("refused"), "{shown}");
     app.kill("sidecar");
     app.restart("sidecar");
     assert!(waits(&app, waiting) >= waiting);
@@ -173,4 +176,37 @@ fn what_was_received_is_delivered_through_crashes_of_agent_and_destination() {
     }
     let flow = settled(&app, "traces");
     assert_eq!(flow["received"], flow["delivered"], "{flow}");
+    let (code, shown, told) = status(&app);
+    assert_eq!(code, Some(0), "{shown}{told}");
+}
+
+/// What an operator sees: exit code, stdout, stderr.
+fn status(app: &App) -> (Option<i32>, String, String) {
+    let console = app.url("sidecar", "console").replace("http://", "--console-listen=");
+    app.command(&["sidecar", "status", &console]).end()
+}
+
+#[test]
+fn traces_that_failed_go_on_and_others_by_their_share() {
+    let data = tempfile::tempdir().unwrap();
+    let jaeger = Jaeger::start(Storage::Memory, Ports::Free, data.path()).unwrap();
+    let settings = [
+        ("SIDECAR_TRACES_ENDPOINT", jaeger.otlp_url()),
+        ("SIDECAR_SAMPLING_RATIO", "0".to_owned()),
+        ("SIDECAR_SAMPLING_SLOW", "1m".to_owned()),
+        ("SIDECAR_SAMPLING_WAIT", "2s".to_owned()),
+    ];
+    let mut app = start(Shape::Each, &settings);
+    let ada = app.someone("ada");
+    let good = app.get("/api/musics/1", &ada).trace_id().to_owned();
+    app.kill("catalog");
+    let failed = app.get("/api/musics/1", &ada);
+    assert_eq!(failed.status, 503);
+    eventually("the failed trace is in Jaeger", || jaeger.trace(failed.trace_id()));
+    let flow = settled(&app, "traces");
+    assert!(jaeger.trace(&good).is_err(), "it was quick and did not fail");
+    let number = |value: &Value| value.as_u64().unwrap();
+    let sampled = number(&flow["dropped"]["sampled"]);
+    assert_eq!(number(&flow["received"]), number(&flow["delivered"]) + sampled, "{flow}");
+    assert!(sampled >= 4, "{flow}");
 }

@@ -11,6 +11,7 @@ use axum::{
 };
 use platform::{
     deadline::{self, Deadline},
+    identity::CREDENTIAL_ENDED,
     problem::Problem,
 };
 use resilience::{Limits, Peer, Route};
@@ -141,4 +142,15 @@ async fn an_assertion_that_is_refused_is_not_the_clients_fault() {
     let assertion = header::HeaderValue::from_static("Bearer assertion");
     let call = peer.get(MUSICS).header(header::AUTHORIZATION, assertion);
     assert_eq!(told(call.send().await.unwrap_err()).await.0, 502);
+}
+
+#[tokio::test]
+async fn a_credential_that_has_ended_behind_a_good_assertion_is_the_clients_to_know() {
+    let ended =
+        async || Problem::new(StatusCode::UNAUTHORIZED, CREDENTIAL_ENDED, "It was revoked.");
+    let peer = serving(Router::new().route("/musics", get(ended))).await;
+    let assertion = header::HeaderValue::from_static("Bearer assertion");
+    let call = peer.get(MUSICS).header(header::AUTHORIZATION, assertion);
+    let (status, body, _) = told(call.send().await.unwrap_err()).await;
+    assert!(status == 401 && body.contains("It was revoked."), "{status} {body}");
 }

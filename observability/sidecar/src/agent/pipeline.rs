@@ -10,12 +10,20 @@ use std::{
 
 use anyhow::Context as _;
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+use bytes::Bytes;
+use opentelemetry_proto::tonic::trace::v1::ResourceSpans;
 use platform::{config::HttpUrl, service::Parts};
 use spool::{Batch, Books, Limits, Reader, Reason, Spool};
-use tokio::{runtime::Handle, task::spawn_blocking, time::interval};
+use tokio::{
+    task::{block_in_place, spawn_blocking},
+    time::{interval, sleep},
+};
 use tokio_util::sync::CancellationToken;
 
-use super::destination::{Destination, Failure, Outcome};
+use super::{
+    destination::{Destination, Failure, Outcome},
+    sampling::Sampler,
+};
 use crate::{
     config::{Config, SpoolPlace},
     otlp::Refusal,
@@ -27,6 +35,8 @@ const BATCH_BYTES: u64 = 1 << 20;
 const BATCH_ITEMS: u64 = 8192;
 /// The first pause after a failure, and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+/// How often it is looked whether something has become old enough.
+const AGEING: Duration = Duration::from_millis(200);
 /// How much a loss of power may cost. A process that is killed loses nothing.
 const SYNC: Duration = Duration::from_secs(1);
 
@@ -36,6 +46,8 @@ pub(crate) struct Pipeline {
     signal: &'static str,
     spool: Spool,
     destination: Destination,
+    /// Where not all traces go on.
+    sampler: Option<Arc<Sampler>>,
     state: Arc<State>,
 }
 
@@ -76,10 +88,15 @@ impl Pipeline {
             format!("the spool of {signal} cannot be used; SIDECAR_SPOOL says where it is")
         })?;
         let destination = Destination::new(endpoint.as_str(), signal)?;
-        let pipeline = Pipeline { signal, spool, destination, state: Arc::default() };
+        let sampler = (signal == "traces" && config.sampling_ratio.get() < 1.0).then(|| {
+            let (ratio, slow) = (config.sampling_ratio.get(), config.sampling_slow);
+            Arc::new(Sampler::new(ratio, slow, config.sampling_wait))
+        });
+        let state = Arc::default();
+        let pipeline = Pipeline { signal, spool, destination, sampler, state };
         pipeline.tell_what_was_found();
         let (deliverer, caretaker) = (pipeline.clone(), pipeline.clone());
-        parts.background.spawn(|ending| deliverer.deliver(reader, ending));
+        parts.background.spawn(|ending| Delivery::new(deliverer, ending).run(reader));
         parts.background.spawn(|ending| caretaker.look_after(ending));
         Ok(pipeline)
     }
@@ -100,6 +117,13 @@ impl Pipeline {
     /// Why nothing is delivered, if that is so.
     pub(crate) fn trouble(&self) -> Option<Trouble> {
         self.state.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Looks at spans that are about to be accepted, where not all go on.
+    pub(crate) fn observe(&self, spans: &[ResourceSpans]) {
+        if let Some(sampler) = &self.sampler {
+            sampler.observe(spans);
+        }
     }
 
     /// Puts a request of so many items into the spool. It writes to a file: call it on a thread that may be busy.
@@ -128,13 +152,6 @@ impl Pipeline {
                 Err(Refusal::Spool)
             }
         }
-    }
-
-    /// Empties the spool until the service ends and nothing is left, or what is left cannot be delivered now.
-    async fn deliver(self, reader: Reader, ending: CancellationToken) {
-        let handle = Handle::current();
-        // Reading is for a thread that may be busy.
-        let _ = spawn_blocking(move || Delivery::new(&self, handle, ending).run(reader)).await;
     }
 
     /// Keeps the disk and the log up to date.
@@ -213,72 +230,84 @@ impl Pipeline {
     }
 }
 
-/// The loop that empties a spool, on a thread of its own.
-struct Delivery<'a> {
-    pipeline: &'a Pipeline,
-    handle: Handle,
+/// The loop that empties a spool until the service ends and nothing is left, or what is left cannot be delivered now.
+struct Delivery {
+    pipeline: Pipeline,
     ending: CancellationToken,
     pauses: ExponentialBackoff,
 }
 
-impl<'a> Delivery<'a> {
-    fn new(pipeline: &'a Pipeline, handle: Handle, ending: CancellationToken) -> Delivery<'a> {
-        Delivery { pipeline, handle, ending, pauses: pauses() }
+impl Delivery {
+    fn new(pipeline: Pipeline, ending: CancellationToken) -> Delivery {
+        Delivery { pipeline, ending, pauses: pauses() }
     }
 
-    fn run(mut self, mut reader: Reader) {
+    async fn run(mut self, mut reader: Reader) {
+        block_in_place(|| self.remember_what_waits(&reader));
         loop {
-            let delivered = match reader.next(BATCH_BYTES, BATCH_ITEMS) {
-                Ok(batch) => batch.map(|batch| self.attempt(batch)),
-                Err(error) => {
-                    let (reason, why) = ("unreadable", chain(&error));
-                    self.fail(Failure { reason, uncertain: false, retry_after: None, why });
-                    Some(false)
-                }
-            };
-            let Some(delivered) = delivered else {
-                if self.ending.is_cancelled() {
-                    return; // nothing is left
-                }
-                self.until_appended(&reader);
-                continue;
-            };
-            if !delivered && self.ending.is_cancelled() {
-                return; // what is left waits for the next start
+            match self.deliver_next(&mut reader).await {
+                Some(true) => {}
+                _ if self.ending.is_cancelled() => return, // what is left waits for the next start
+                Some(false) => {}
+                None => self.until_appended(&reader).await,
             }
         }
     }
 
-    fn until_appended(&self, reader: &Reader) {
-        self.handle.block_on(async {
-            tokio::select! { // neither arm has anything to lose
-                () = reader.appended() => {}
-                () = self.ending.cancelled() => {}
+    /// Whether the next batch is settled; `None` when nothing may go.
+    async fn deliver_next(&mut self, reader: &mut Reader) -> Option<bool> {
+        let wait = self.pipeline.sampler.as_ref().map_or(Duration::ZERO, |it| it.wait());
+        match block_in_place(|| reader.next_older_than(wait, BATCH_BYTES, BATCH_ITEMS)) {
+            Ok(batch) => Some(self.attempt(batch?).await),
+            Err(error) => {
+                let (reason, why) = ("unreadable", chain(&error));
+                self.fail(Failure { reason, uncertain: false, retry_after: None, why }).await;
+                Some(false)
             }
-        });
+        }
+    }
+
+    async fn until_appended(&self, reader: &Reader) {
+        tokio::select! { // no arm has anything to lose
+            () = reader.appended() => {}
+            () = self.ending.cancelled() => {}
+            () = sleep(AGEING), if self.pipeline.sampler.is_some() => {}
+        }
+    }
+
+    /// The spool has the spans of an earlier start, but nobody has what was seen of them then.
+    fn remember_what_waits(&self, reader: &Reader) {
+        let Some(sampler) = &self.pipeline.sampler else { return };
+        let waiting = reader.pending().filter_map(Result::ok);
+        waiting.for_each(|it| sampler.observe_request(&it.payload));
     }
 
     /// Sends a batch once; whether it is settled.
-    fn attempt(&mut self, batch: Batch<'_>) -> bool {
-        let (payloads, items) = (batch.payloads().to_vec(), batch.units());
-        let sent = self.pipeline.destination.send(payloads);
-        let settled = match self.handle.block_on(sent) {
-            Outcome::Delivered { rejected: 0, .. } => batch.settle(items, &[]),
+    async fn attempt(&mut self, batch: Batch<'_>) -> bool {
+        let (payloads, sampled) = self.sample(batch.payloads());
+        let items = batch.units() - sampled;
+        let outcome = match items {
+            0 => Outcome::Delivered { rejected: 0, why: String::new() }, // nothing is left to send
+            _ => self.pipeline.destination.send(payloads).await,
+        };
+        let sampled = (Reason::Sampled, sampled);
+        let settled = match outcome {
+            Outcome::Delivered { rejected: 0, .. } => batch.settle(items, &[sampled]),
             Outcome::Delivered { rejected, why } => {
                 let rejected = rejected.min(items);
                 self.lost(rejected, "rejected", &why);
-                batch.settle(items - rejected, &[(Reason::Rejected, rejected)])
+                batch.settle(items - rejected, &[sampled, (Reason::Rejected, rejected)])
             }
             Outcome::Refused { why } => {
                 self.lost(items, "refused", &why);
-                batch.settle(0, &[(Reason::Refused, items)])
+                batch.settle(0, &[sampled, (Reason::Refused, items)])
             }
             Outcome::Failed(failure) => {
                 match failure.uncertain {
                     true => batch.retry_uncertain(),
                     false => batch.retry(),
                 }
-                self.fail(failure);
+                self.fail(failure).await;
                 return false;
             }
         };
@@ -289,6 +318,14 @@ impl<'a> Delivery<'a> {
         self.pauses = pauses();
         self.pipeline.is_well();
         true
+    }
+
+    /// What goes on of these requests, and how many items do not.
+    fn sample(&self, requests: &[Bytes]) -> (Vec<Bytes>, u64) {
+        let Some(sampler) = &self.pipeline.sampler else { return (requests.to_vec(), 0) };
+        let sampled = requests.iter().map(|it| sampler.sample(it.clone()));
+        let (rest, dropped): (Vec<Bytes>, Vec<u64>) = sampled.unzip();
+        (rest, dropped.iter().sum())
     }
 
     fn lost(&self, items: u64, reason: &'static str, why: &str) {
@@ -303,17 +340,12 @@ impl<'a> Delivery<'a> {
         );
     }
 
-    fn fail(&mut self, failure: Failure) {
-        let pause =
-            self.pauses.next().unwrap_or(PAUSES.1).max(failure.retry_after.unwrap_or_default());
+    async fn fail(&mut self, failure: Failure) {
+        let asked = failure.retry_after.unwrap_or_default();
+        let pause = self.pauses.next().unwrap_or(PAUSES.1).max(asked);
         self.pipeline.fails(failure);
-        let ending = self.ending.clone();
-        self.handle.block_on(async move {
-            tokio::select! { // neither arm has anything to lose
-                () = tokio::time::sleep(pause) => {}
-                () = ending.cancelled() => {}
-            }
-        });
+        // Nothing is lost by either: the pause, or what is left of it.
+        let _ = self.ending.run_until_cancelled(sleep(pause)).await;
     }
 }
 

@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use super::weight::{self, Shape};
 use crate::{
     Store,
-    agent::Agent,
+    agent::{Agent, Pipeline},
     meter,
     otlp::status::Refusal,
     store::{Added, ids},
@@ -45,6 +45,9 @@ pub(crate) trait Signal: Message + DeserializeOwned + Default + 'static {
     fn take_out_invalid(&mut self) -> (u64, &'static str) {
         (0, "")
     }
+
+    /// Shows them to the sampler, if they are spans.
+    fn observe(&self, _: &Pipeline) {}
 
     fn keep(self, store: &dyn Store) -> Added;
 
@@ -80,6 +83,7 @@ pub(crate) trait Signal: Message + DeserializeOwned + Default + 'static {
                 let accepted = self.items();
                 if accepted > 0 {
                     let wire = wire.filter(|_| rejected == 0);
+                    self.observe(pipeline);
                     let request = wire.unwrap_or_else(|| self.encode_to_vec().into());
                     pipeline.accept(accepted, &request)?;
                 }
@@ -121,6 +125,10 @@ impl Signal for ExportTraceServiceRequest {
             });
         }
         (rejected, reason)
+    }
+
+    fn observe(&self, pipeline: &Pipeline) {
+        pipeline.observe(&self.resource_spans);
     }
 
     fn keep(self, store: &dyn Store) -> Added {

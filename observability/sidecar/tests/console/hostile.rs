@@ -47,6 +47,7 @@ fn addresses(text: &str) -> Vec<String> {
         format!("/logs?level={text}"),
         "/services".to_owned(),
         "/metrics".to_owned(),
+        "/delivery".to_owned(),
         format!("/metrics?q={text}&service={text}"),
         format!("/find?id={text}"),
     ]

@@ -33,6 +33,11 @@ impl Console {
         Self { store, router }
     }
 
+    /// Over what a whole sidecar has made.
+    pub(crate) fn over(router: Router) -> Self {
+        Self { store: Arc::new(MemoryStore::new(0, 0)), router }
+    }
+
     /// Any answer.
     pub(crate) async fn ask(&self, method: Method, path: &str, headers: &[(&str, &str)]) -> Answer {
         let mut request = Request::builder().method(method).uri(path);

@@ -95,11 +95,14 @@ fn options() -> OpenOptions {
     options
 }
 
+/// Beyond, a name is not one of ours: so many segments are never written.
+const MOST: u64 = 1 << 60;
+
 /// Of a segment's file, if its name is one that we give.
 fn number(name: &str) -> Option<u64> {
     let digits = name.strip_suffix(".spool")?;
     let canonical = digits.len() == 20 && digits.bytes().all(|it| it.is_ascii_digit());
-    digits.parse().ok().filter(|number| canonical && *number > 0)
+    digits.parse().ok().filter(|number| canonical && (1..MOST).contains(number))
 }
 
 impl Volume for File {

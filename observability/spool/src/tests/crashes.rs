@@ -153,13 +153,8 @@ fn run(actions: Vec<Action>, disk: &Disk, limits: Limits) -> Vec<Checkpoint> {
             Action::Fill { free } => disk.fill(free),
             Action::MakeRoom => disk.make_room(),
         }
+        let left = pending(&reader); // it first drops what is too old
         let books = spool.books();
-        let Ok(left) = reader.pending().map(|it| {
-            it.map(Result::unwrap).map(|it| (id(&it.payload), it.units)).collect::<Vec<_>>()
-        }) else {
-            continue; // the disk is too full to note what is expired
-        };
-        let books = if spool.books() == books { books } else { spool.books() };
         model.check(&books, left);
         if !spool.shared.log().unwritten() {
             noted = books.delivered;

@@ -22,6 +22,16 @@ pub(super) enum Write {
     Remove(u64),
 }
 
+/// Done once, when something was read.
+#[derive(Default)]
+struct OnRead(Option<Box<dyn FnOnce() + Send>>);
+
+impl std::fmt::Debug for OnRead {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "OnRead({})", self.0.is_some())
+    }
+}
+
 #[derive(Debug, Default)]
 struct Inner {
     files: BTreeMap<u64, Vec<u8>>,
@@ -30,7 +40,10 @@ struct Inner {
     space: Option<usize>,
     reserve: usize,
     truncating_fails: bool,
+    /// It cannot be deleted.
+    sticky: Option<u64>,
     syncs: usize,
+    on_read: OnRead,
 }
 
 impl Inner {
@@ -105,6 +118,14 @@ impl Disk {
         self.0.lock().unwrap().truncating_fails = fails;
     }
 
+    pub(super) fn stick(&self, number: Option<u64>) {
+        self.0.lock().unwrap().sticky = number;
+    }
+
+    pub(super) fn on_read(&self, callback: impl FnOnce() + Send + 'static) {
+        self.0.lock().unwrap().on_read.0 = Some(Box::new(callback));
+    }
+
     pub(super) fn syncs(&self) -> usize {
         self.0.lock().unwrap().syncs
     }
@@ -153,7 +174,11 @@ impl Medium for Disk {
         if !self.files().contains(&number) {
             return Err(ErrorKind::NotFound.into());
         }
-        self.0.lock().unwrap().write(Write::Remove(number));
+        let mut inner = self.0.lock().unwrap();
+        if inner.sticky == Some(number) {
+            return Err(ErrorKind::PermissionDenied.into());
+        }
+        inner.write(Write::Remove(number));
         Ok(())
     }
 
@@ -209,6 +234,11 @@ impl Volume for File {
         let from = file.get(offset as usize..).unwrap_or_default();
         let count = from.len().min(buffer.len());
         buffer[..count].copy_from_slice(&from[..count]);
+        drop(inner);
+        let callback = self.disk.0.lock().unwrap().on_read.0.take();
+        if let Some(callback) = callback {
+            callback();
+        }
         Ok(count)
     }
 

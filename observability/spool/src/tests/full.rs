@@ -65,3 +65,38 @@ fn delivering_goes_on_where_nothing_can_be_noted() {
     let (_, mut killed) = open(&disk.image(), LARGE);
     assert_eq!(drain(&mut killed), [2]);
 }
+
+#[test]
+fn nothing_is_deleted_before_it_is_noted_why() {
+    let disk = Disk::default();
+    let (spool, mut reader) = open(&disk, LARGE);
+    for id in 0..500 {
+        spool.append(1, &payload(id, 500)).unwrap();
+    }
+    let files = disk.files();
+    crate::medium::Medium::release(&disk);
+    disk.fill(0);
+    next(&mut reader).unwrap().settle(500, &[]).unwrap_err();
+    assert_eq!(disk.files(), files);
+    let (killed, _reader) = open(&disk.image(), LARGE);
+    assert_eq!((killed.books().in_spool.units, killed.books().unaccounted()), (500, 0));
+    disk.make_room();
+    spool.sync().unwrap();
+    assert!(disk.files().len() < files.len());
+}
+
+#[test]
+fn what_cannot_be_noted_as_expired_is_delivered_and_synced_nevertheless() {
+    let (disk, time) = (Disk::default(), Time::new());
+    let (spool, mut reader) = open_at(&disk, LARGE, &time);
+    spool.append(1, &payload(1, 500)).unwrap();
+    time.pass(2 * HOUR);
+    crate::medium::Medium::release(&disk);
+    disk.fill(0);
+    spool.sync().unwrap_err();
+    assert_eq!(disk.syncs(), 1);
+    let batch = next(&mut reader).unwrap();
+    assert_eq!(ids(&batch), [1]);
+    batch.settle(1, &[]).unwrap_err();
+    assert_eq!((spool.books().delivered, spool.books().unaccounted()), (1, 0));
+}

@@ -52,6 +52,49 @@ fn what_is_being_delivered_is_not_dropped_for_others() {
 }
 
 #[test]
+fn what_is_dropped_while_it_is_read_is_not_handed_out() {
+    let disk = Disk::default();
+    let (spool, mut reader) = open(&disk, SMALL);
+    for id in 0..100 {
+        spool.append(1, &payload(id, 100)).unwrap();
+    }
+    let appender = spool.clone();
+    disk.on_read(move || {
+        for id in 100..200 {
+            appender.append(1, &payload(id, 100)).unwrap();
+        }
+    });
+    let batch = reader.next(200, u64::MAX).unwrap().unwrap();
+    assert!(ids(&batch)[0] > 50, "{:?}", ids(&batch));
+    batch.settle(2, &[]).unwrap();
+    drain(&mut reader);
+    let books = spool.books();
+    assert_eq!(books.delivered + books.dropped(Reason::SpoolFull), 200);
+    assert_eq!((books.in_spool.units, books.unaccounted()), (0, 0));
+}
+
+#[test]
+fn a_dropped_segment_that_cannot_be_deleted_does_not_come_back() {
+    let disk = Disk::default();
+    let (spool, mut reader) = open(&disk, SMALL);
+    for id in 0..100 {
+        spool.append(1, &payload(id, 100)).unwrap();
+    }
+    let batch = reader.next(200, u64::MAX).unwrap().unwrap(); // so the second is the first to be dropped
+    disk.stick(Some(disk.files()[1]));
+    for id in 100..1000 {
+        let full = spool.append(1, &payload(id, 100));
+        assert!(matches!(full, Ok(()) | Err(Error::Full)), "{full:?}");
+        let (killed, _reader) = open(&disk.image(), SMALL);
+        assert_eq!((spool.books().unaccounted(), killed.books().unaccounted()), (0, 0));
+    }
+    disk.stick(None);
+    batch.settle(2, &[]).unwrap();
+    spool.append(1, &payload(1, 100)).unwrap();
+    assert_eq!(spool.books().unaccounted(), 0);
+}
+
+#[test]
 fn nothing_can_be_dropped_for_a_record_while_all_is_being_delivered() {
     let (spool, mut reader) = open(&Disk::default(), SMALL);
     while spool.books().disk_bytes < SMALL.bytes - 1500 {
