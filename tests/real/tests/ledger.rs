@@ -79,6 +79,10 @@ impl Own {
         })
     }
 
+    fn lost(&self) -> u64 {
+        self.dropped + self.failed
+    }
+
     fn is_balanced(&self) -> bool {
         self.enqueued == self.exported + self.dropped + self.failed + self.in_queue
     }

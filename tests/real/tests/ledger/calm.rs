@@ -5,7 +5,7 @@ use real::stack::{Jaeger, Loki, Ports, Prometheus, Storage};
 use super::{
     Own, SERVICES, SIGNALS, Table,
     compare::{Sent, shown},
-    load::{Load, counted, request_lines},
+    load::{Load, all_are_idle, counted, request_lines},
     number, settled,
 };
 use crate::harness::{App, Shape, eventually};
@@ -30,12 +30,7 @@ fn generator_counter_traces_and_lines_say_the_same_to_the_unit() {
     assert!(refused.iter().all(|it| *it > 0), "{}", load.report);
 
     let mut table = Table::new("Ledger, calm");
-    // Who was left is still being served for a moment.
-    let active = "http_server_active_requests";
-    eventually("no request is being served", || match app.metric("gateway", active) {
-        Some(0.0) => Ok(()),
-        other => Err(format!("{other:?}")),
-    });
+    all_are_idle(&app);
     let counted = counted(&app);
     let answered = load.statuses.len() as u64;
     table.between("requests that the gateway counted", answered, answered + load.aborted, counted);
@@ -44,8 +39,7 @@ fn generator_counter_traces_and_lines_say_the_same_to_the_unit() {
         let mut sum = 0;
         for service in SERVICES {
             let own = Own::settled(&app, service, signal);
-            let lost = own.dropped + own.failed;
-            table.equal(&format!("{signal} that {service} lost"), 0, lost);
+            table.equal(&format!("{signal} that {service} lost"), 0, own.lost());
             sum += own.exported;
         }
         let flow = settled(|| app.console("/delivery.json").json, signal);

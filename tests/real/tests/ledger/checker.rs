@@ -2,9 +2,11 @@
 
 use std::{collections::BTreeSet, fs};
 
+use real::stack::{Jaeger, Loki, Ports, Storage};
+
 use super::{
     agent::{self, Agent},
-    compare::Verdict,
+    compare::{Verdict, shown_by_jaeger, shown_by_loki},
     destination::{Destination, Lie},
     number,
     sender::{ITEMS, Sender, numbers},
@@ -42,6 +44,24 @@ fn a_batch_that_was_stored_twice_is_reported_to_the_unit() {
     let (lie, verdict) = caught(Lie::StoreTwice);
     let (lost, arrived, strange) = Default::default();
     assert_eq!(verdict, Verdict { lost, doubled: lie, arrived, strange });
+}
+
+#[test]
+fn jaeger_and_loki_show_once_what_they_got_twice() {
+    let data = tempfile::tempdir().unwrap();
+    let jaeger = Jaeger::start(Storage::Badger, Ports::Free, data.path()).unwrap();
+    let loki = Loki::start(Ports::Free, data.path()).unwrap();
+    // So they cannot tell how often something came. A destination that keeps each arrival can, and `redelivered` is never below that.
+    let mut sender = Sender::new(jaeger.otlp_url(), 1);
+    assert!(sender.send_spans(0) && sender.send_last_again());
+    sender.to = loki.otlp_url();
+    assert!(sender.send_lines() && sender.send_last_again());
+    for (sent, shown) in
+        [(&sender.spans, shown_by_jaeger(&jaeger)), (&sender.lines, shown_by_loki(&loki))]
+    {
+        let (lost, doubled, arrived, strange) = Default::default();
+        assert_eq!(sent.compare(&shown), Verdict { lost, doubled, arrived, strange });
+    }
 }
 
 #[test]

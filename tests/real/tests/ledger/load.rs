@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, fs, path::PathBuf};
 use real::stack::Loki;
 use serde_json::Value;
 
-use super::{compare::lines, sum};
-use crate::harness::{App, Process};
+use super::{SERVICES, compare::lines, sum};
+use crate::harness::{App, Process, eventually};
 
 /// A load that runs.
 pub(super) struct Load {
@@ -51,6 +51,18 @@ impl Load {
         let answered = told(&report["requests"]["answered"]) + told(&report["setup"]["requests"]);
         assert_eq!(statuses.len() as u64, answered, "{report:#}");
         Ended { aborted: told(&report["requests"]["aborted"]), report, statuses }
+    }
+}
+
+/// Waits until nobody serves a request: those who left are served for a moment longer.
+pub(super) fn all_are_idle(app: &App) {
+    for service in SERVICES {
+        eventually(&format!("{service} is idle"), || {
+            match app.metric(service, "http_server_active_requests") {
+                Some(0.0) | None => Ok(()),
+                some => Err(format!("{some:?} are served")),
+            }
+        });
     }
 }
 

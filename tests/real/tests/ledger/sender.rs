@@ -32,6 +32,8 @@ pub(super) struct Sender {
     pub(super) spans: Sent<u64>,
     pub(super) lines: Sent<u64>,
     next: u64,
+    /// Signal and body of the last request.
+    last: (&'static str, Vec<u8>),
     client: Client,
 }
 
@@ -40,7 +42,7 @@ impl Sender {
     pub(super) fn new(to: String, first: u64) -> Sender {
         let client = Client::builder().no_proxy().timeout(Duration::from_secs(5)).build().unwrap();
         let (spans, lines) = (Sent::default(), Sent::default());
-        Sender { to, spans, lines, next: first, client }
+        Sender { to, spans, lines, next: first, last: Default::default(), client }
     }
 
     /// Both signals at a steady pace, until somebody says so.
@@ -75,7 +77,8 @@ impl Sender {
         let scope_spans = vec![ScopeSpans { spans, ..ScopeSpans::default() }];
         let resource_spans =
             vec![ResourceSpans { resource: resource(), scope_spans, ..ResourceSpans::default() }];
-        let outcome = self.post("traces", &ExportTraceServiceRequest { resource_spans });
+        let outcome =
+            self.post("traces", ExportTraceServiceRequest { resource_spans }.encode_to_vec());
         self.spans.note(numbers, outcome)
     }
 
@@ -95,7 +98,7 @@ impl Sender {
         let scope_logs = vec![ScopeLogs { log_records, ..ScopeLogs::default() }];
         let resource_logs =
             vec![ResourceLogs { resource: resource(), scope_logs, ..ResourceLogs::default() }];
-        let outcome = self.post("logs", &ExportLogsServiceRequest { resource_logs });
+        let outcome = self.post("logs", ExportLogsServiceRequest { resource_logs }.encode_to_vec());
         self.lines.note(numbers, outcome)
     }
 
@@ -107,11 +110,22 @@ impl Sender {
         ((first..self.next).collect(), trace, now)
     }
 
-    fn post(&self, signal: &str, message: &impl Message) -> Outcome {
+    /// The last request once more; whether it was acknowledged.
+    pub(super) fn send_last_again(&self) -> bool {
+        self.send() == Outcome::Acknowledged
+    }
+
+    fn post(&mut self, signal: &'static str, body: Vec<u8>) -> Outcome {
+        self.last = (signal, body);
+        self.send()
+    }
+
+    fn send(&self) -> Outcome {
+        let (signal, body) = &self.last;
         let request = self.client.post(format!("{}/v1/{signal}", self.to));
         let request = request.header("content-type", "application/x-protobuf");
-        match request.body(message.encode_to_vec()).send() {
-            Ok(answer) if answer.status() == 200 => Outcome::Acknowledged,
+        match request.body(body.clone()).send() {
+            Ok(answer) if answer.status().is_success() => Outcome::Acknowledged,
             Err(error) if error.is_connect() => Outcome::NotSent,
             _ => Outcome::InDoubt,
         }
