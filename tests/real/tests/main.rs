@@ -8,6 +8,7 @@ mod generated;
 #[path = "../../journeys/harness.rs"]
 mod harness;
 mod jaeger;
+mod ledger;
 mod pages;
 mod playlists;
 mod postgres;
