@@ -21,7 +21,8 @@ use crate::{
     otlp::Refusal,
 };
 
-/// How much goes at once, unless one request is larger.
+/// How much goes at once, unless one request is larger. Never more than an eighth of the spool: what is being delivered cannot be dropped, so
+/// newer ones would have to.
 const BATCH_BYTES: u64 = 1 << 20;
 /// Spans, lines or points at once.
 const BATCH_ITEMS: u64 = 8192;
@@ -36,6 +37,7 @@ pub(crate) struct Pipeline {
     signal: &'static str,
     spool: Spool,
     destination: Destination,
+    batch_bytes: u64,
     state: Arc<State>,
 }
 
@@ -76,7 +78,8 @@ impl Pipeline {
             format!("the spool of {signal} cannot be used; SIDECAR_SPOOL says where it is")
         })?;
         let destination = Destination::new(endpoint.as_str(), signal)?;
-        let pipeline = Pipeline { signal, spool, destination, state: Arc::default() };
+        let batch_bytes = BATCH_BYTES.min(limits.bytes / 8);
+        let pipeline = Pipeline { signal, spool, destination, batch_bytes, state: Arc::default() };
         pipeline.tell_what_was_found();
         let (deliverer, caretaker) = (pipeline.clone(), pipeline.clone());
         parts.background.spawn(|ending| deliverer.deliver(reader, ending));
@@ -228,7 +231,7 @@ impl<'a> Delivery<'a> {
 
     fn run(mut self, mut reader: Reader) {
         loop {
-            let delivered = match reader.next(BATCH_BYTES, BATCH_ITEMS) {
+            let delivered = match reader.next(self.pipeline.batch_bytes, BATCH_ITEMS) {
                 Ok(batch) => batch.map(|batch| self.attempt(batch)),
                 Err(error) => {
                     let (reason, why) = ("unreadable", chain(&error));
