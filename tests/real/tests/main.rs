@@ -13,3 +13,4 @@ mod playlists;
 mod postgres;
 mod songs;
 mod stack;
+mod strangers;
