@@ -7,7 +7,7 @@ use std::{
     net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, MutexGuard},
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
@@ -353,6 +353,8 @@ pub(crate) struct Process {
     child: Child,
     stdout: Arc<Mutex<Vec<String>>>,
     stderr: Arc<Mutex<Vec<String>>>,
+    /// Who has it keeps the readers from reading.
+    reading: Arc<Mutex<()>>,
     readers: Vec<JoinHandle<()>>,
 }
 
@@ -397,9 +399,10 @@ impl Process {
         }
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
-        let (stdout, first) = collect(child.stdout.take().unwrap());
-        let (stderr, second) = collect(child.stderr.take().unwrap());
-        Process { child, stdout, stderr, readers: vec![first, second] }
+        let reading = Arc::default();
+        let (stdout, first) = collect(child.stdout.take().unwrap(), &reading);
+        let (stderr, second) = collect(child.stderr.take().unwrap(), &reading);
+        Process { child, stdout, stderr, reading, readers: vec![first, second] }
     }
 
     /// Waits for its end: code, stdout and stderr.
@@ -412,6 +415,19 @@ impl Process {
 
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Nobody reads what it writes until this is dropped.
+    pub(crate) fn unread(&self) -> MutexGuard<'_, ()> {
+        self.reading.lock().unwrap()
+    }
+
+    /// Bytes of memory that it has now (`VmRSS`) or had at most (`VmHWM`).
+    pub(crate) fn memory(&self, which: &str) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(which)).unwrap();
+        let kibibytes = line.trim_matches(|it: char| !it.is_ascii_digit());
+        kibibytes.parse::<u64>().unwrap() << 10
     }
 
     /// SIGTERM, and the end that it leads to.
@@ -463,11 +479,13 @@ impl Process {
     fn listening(&self) -> HashMap<(String, String), String> {
         let text = |value: &Value| value.as_str().unwrap().to_owned();
         let lines = self.stdout.lock().unwrap();
-        let told = lines.iter().filter_map(|line| {
-            let line: Value = serde_json::from_str(line).ok()?;
-            let told = line.get("listening")?;
-            Some(((text(&told["service"]), text(&told["role"])), text(&told["addr"])))
-        });
+        // Of some thousand lines, not all are worth reading at each request.
+        let told =
+            lines.iter().filter(|line| line.starts_with("{\"listening\"")).filter_map(|line| {
+                let line: Value = serde_json::from_str(line).ok()?;
+                let told = line.get("listening")?;
+                Some(((text(&told["service"]), text(&told["role"])), text(&told["addr"])))
+            });
         told.collect()
     }
 }
@@ -484,11 +502,13 @@ impl Drop for Process {
 
 fn collect(
     stream: impl std::io::Read + Send + 'static,
+    reading: &Arc<Mutex<()>>,
 ) -> (Arc<Mutex<Vec<String>>>, JoinHandle<()>) {
     let lines = Arc::new(Mutex::new(Vec::new()));
-    let kept = lines.clone();
+    let (kept, reading) = (lines.clone(), Arc::clone(reading));
     let reader = thread::spawn(move || {
         for line in BufReader::new(stream).lines().map_while(Result::ok) {
+            drop(reading.lock());
             kept.lock().unwrap().push(line);
         }
     });

@@ -14,3 +14,4 @@ mod playlists;
 mod postgres;
 mod songs;
 mod stack;
+mod strangers;

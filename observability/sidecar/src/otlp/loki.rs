@@ -89,7 +89,7 @@ async fn receive(receiver: &Receiver, headers: &HeaderMap, body: Body) -> Result
 }
 
 fn from_json(text: &[u8], share: &mut Share) -> Result<ExportLogsServiceRequest, Refusal> {
-    share.grow(weight::of_json(text))?;
+    share.grow(weight::of_json_push(text))?;
     let push: JsonPush =
         serde_json::from_slice(text).map_err(|error| Refusal::BadData(error.to_string()))?;
     let streams = push.streams.into_iter().map(|JsonStream { stream, values }| {
@@ -228,7 +228,11 @@ fn read_labels(text: &str) -> Result<Labels, Refusal> {
             None if after.is_empty() => after,
             None => return Err(wrong()),
         };
-        labels.insert(name.trim().to_owned(), value);
+        let name = name.trim();
+        if name.is_empty() {
+            return Err(wrong());
+        }
+        labels.insert(name.to_owned(), value);
     }
     Ok(labels)
 }
