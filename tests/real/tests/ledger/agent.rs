@@ -75,14 +75,18 @@ impl Agent {
         settled(|| self.books(), "traces")
     }
 
-    /// The files of the segments, oldest first.
     pub(super) fn segments(&self) -> Vec<PathBuf> {
-        let paths = fs::read_dir(&self.spool).unwrap().map(|it| it.unwrap().path());
-        let mut segments: Vec<PathBuf> =
-            paths.filter(|it| it.extension().is_some_and(|it| it == "spool")).collect();
-        segments.sort();
-        segments
+        segments(&self.spool)
     }
+}
+
+/// The files of the segments in a spool, oldest first.
+pub(super) fn segments(spool: &Path) -> Vec<PathBuf> {
+    let paths = fs::read_dir(spool).unwrap().map(|it| it.unwrap().path());
+    let mut segments: Vec<PathBuf> =
+        paths.filter(|it| it.extension().is_some_and(|it| it == "spool")).collect();
+    segments.sort();
+    segments
 }
 
 /// A segment's file.
