@@ -150,7 +150,7 @@ fn without_a_collector_memory_is_bounded_losses_are_counted_and_the_end_is_near(
         flood(&app, 4000);
         for ((service, before), after) in SERVICES.iter().zip(before).zip(memory(&app)) {
             let more = after.saturating_sub(before) >> 10;
-            println!("T4 {fault}: {service} grew by {more} KiB");
+            eprintln!("T4 {fault}: {service} grew by {more} KiB");
             assert!(more <= 10 << 10, "{fault}: {service} grew by {more} KiB");
         }
         let lost = eventually("the books balance", || balance(&app));
@@ -160,7 +160,7 @@ fn without_a_collector_memory_is_bounded_losses_are_counted_and_the_end_is_near(
             assert!(process.terminate().success());
             // A second to be noticed, and six at most for telemetry.
             let took = began.elapsed();
-            println!("T4 {fault}: it ended after {took:?}");
+            eprintln!("T4 {fault}: it ended after {took:?}");
             assert!(took <= Duration::from_secs(7), "{fault}: {took:?}");
         }
     }
