@@ -444,7 +444,8 @@ impl Process {
         assert!(sent.success(), "kill -{name} {id}");
     }
 
-    fn wait(&mut self) -> ExitStatus {
+    /// Waits for its end.
+    pub(crate) fn wait(&mut self) -> ExitStatus {
         let child = &mut self.child;
         let status = eventually("the process ends", || child.try_wait().unwrap().ok_or("it runs"));
         for reader in self.readers.drain(..) {
