@@ -45,10 +45,13 @@ fn every_folder_with_code_is_in_the_map() {
 
 #[test]
 fn links_between_the_papers_lead_somewhere() {
-    let adrs = fs::read_dir(root().join("docs/adr")).unwrap();
-    let adrs = adrs.map(|it| format!("docs/adr/{}", it.unwrap().file_name().to_string_lossy()));
+    let inside = ["docs", "docs/adr", "docs/tutorials"].into_iter().flat_map(|folder| {
+        let files = fs::read_dir(root().join(folder)).unwrap();
+        files.map(move |it| format!("{folder}/{}", it.unwrap().file_name().to_string_lossy()))
+    });
+    let inside = inside.filter(|it| it.ends_with(".md"));
     let papers = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"];
-    for paper in papers.map(str::to_owned).into_iter().chain(adrs) {
+    for paper in papers.map(str::to_owned).into_iter().chain(inside) {
         let file = root().join(&paper);
         let text = fs::read_to_string(&file).unwrap();
         for link in text.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next()) {

@@ -4,6 +4,7 @@ mod agent;
 mod ancestor;
 mod command;
 mod days;
+mod documents;
 mod generated;
 #[expect(dead_code, reason = "the journeys use the rest of it")]
 #[path = "../../journeys/harness.rs"]
