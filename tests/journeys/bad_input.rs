@@ -13,7 +13,10 @@ use crate::harness::{App, PASSWORD, Reply, Shape};
 
 fn raw(app: &App, method: Method, path: &str, token: &str, kind: &str, body: Vec<u8>) -> Reply {
     let url = format!("{}{path}", app.url("gateway", "api"));
-    let request = app.client().request(method, url).header("content-type", kind).body(body);
+    let request = app.client().request(method, url).header("content-type", kind);
+    // The server closes a connection on which it was sent more than it reads, and does not announce that: no later request may take it.
+    let close = if body.len() > 64 << 10 { "close" } else { "keep-alive" };
+    let request = request.header("connection", close).body(body);
     Reply::to(request.header("authorization", format!("Token {token}")))
 }
 

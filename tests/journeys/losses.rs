@@ -146,7 +146,7 @@ fn without_a_collector_memory_is_bounded_losses_are_counted_and_the_end_is_near(
         app.signal("sidecar", fault);
         let memory = |app: &App| SERVICES.map(|it| app.process(it).memory("VmRSS:"));
         let before = memory(&app);
-        // More than the queues hold.
+        // As much as the largest queue holds, and more than is exported before it is noticed.
         flood(&app, 4000);
         for ((service, before), after) in SERVICES.iter().zip(before).zip(memory(&app)) {
             let more = after.saturating_sub(before) >> 10;
