@@ -4,9 +4,10 @@ use std::{
     collections::HashMap,
     fs,
     io::{BufRead, BufReader},
+    net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, MutexGuard},
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
@@ -78,6 +79,22 @@ impl App {
     /// With more settings, which every process gets.
     pub(crate) fn start_with(shape: Shape, settings: &[(&str, &str)]) -> App {
         App::start_over(databases::server().map(Databases::on), shape, settings)
+    }
+
+    /// With `LOKI_URL` at the sidecar, whose port has to be known before it has one; and somebody's token. The gateway's gate is open.
+    pub(crate) fn start_shipping(shape: Shape, settings: &[(&str, &str)]) -> (App, String) {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+        let url = format!("http://{port}");
+        let mut all = vec![("SIDECAR_OTLP_HTTP_LISTEN", port.as_str()), ("LOKI_URL", &url)];
+        all.extend(settings);
+        let app = App::start_with(shape, &all);
+        let token = app.someone("ada");
+        eventually("a line is fed", || {
+            app.get("/api/musics/?limit=1", &token);
+            let fed = app.metric("gateway", "telemetry_loki_fed_lines_total");
+            if fed > Some(0.0) { Ok(()) } else { Err(format!("{fed:?}")) }
+        });
+        (app, token)
     }
 
     /// Over files in any case: for what is about files.
@@ -336,6 +353,8 @@ pub(crate) struct Process {
     child: Child,
     stdout: Arc<Mutex<Vec<String>>>,
     stderr: Arc<Mutex<Vec<String>>>,
+    /// Who has it keeps the readers from reading.
+    reading: Arc<Mutex<()>>,
     readers: Vec<JoinHandle<()>>,
 }
 
@@ -380,9 +399,10 @@ impl Process {
         }
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
-        let (stdout, first) = collect(child.stdout.take().unwrap());
-        let (stderr, second) = collect(child.stderr.take().unwrap());
-        Process { child, stdout, stderr, readers: vec![first, second] }
+        let reading = Arc::default();
+        let (stdout, first) = collect(child.stdout.take().unwrap(), &reading);
+        let (stderr, second) = collect(child.stderr.take().unwrap(), &reading);
+        Process { child, stdout, stderr, reading, readers: vec![first, second] }
     }
 
     /// Waits for its end: code, stdout and stderr.
@@ -395,6 +415,19 @@ impl Process {
 
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Nobody reads what it writes until this is dropped.
+    pub(crate) fn unread(&self) -> MutexGuard<'_, ()> {
+        self.reading.lock().unwrap()
+    }
+
+    /// Bytes of memory that it has now (`VmRSS`) or had at most (`VmHWM`).
+    pub(crate) fn memory(&self, which: &str) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(which)).unwrap();
+        let kibibytes = line.trim_matches(|it: char| !it.is_ascii_digit());
+        kibibytes.parse::<u64>().unwrap() << 10
     }
 
     /// SIGTERM, and the end that it leads to.
@@ -411,7 +444,8 @@ impl Process {
         assert!(sent.success(), "kill -{name} {id}");
     }
 
-    fn wait(&mut self) -> ExitStatus {
+    /// Waits for its end.
+    pub(crate) fn wait(&mut self) -> ExitStatus {
         let child = &mut self.child;
         let status = eventually("the process ends", || child.try_wait().unwrap().ok_or("it runs"));
         for reader in self.readers.drain(..) {
@@ -446,11 +480,13 @@ impl Process {
     fn listening(&self) -> HashMap<(String, String), String> {
         let text = |value: &Value| value.as_str().unwrap().to_owned();
         let lines = self.stdout.lock().unwrap();
-        let told = lines.iter().filter_map(|line| {
-            let line: Value = serde_json::from_str(line).ok()?;
-            let told = line.get("listening")?;
-            Some(((text(&told["service"]), text(&told["role"])), text(&told["addr"])))
-        });
+        // Of some thousand lines, not all are worth reading at each request.
+        let told =
+            lines.iter().filter(|line| line.starts_with("{\"listening\"")).filter_map(|line| {
+                let line: Value = serde_json::from_str(line).ok()?;
+                let told = line.get("listening")?;
+                Some(((text(&told["service"]), text(&told["role"])), text(&told["addr"])))
+            });
         told.collect()
     }
 }
@@ -467,11 +503,13 @@ impl Drop for Process {
 
 fn collect(
     stream: impl std::io::Read + Send + 'static,
+    reading: &Arc<Mutex<()>>,
 ) -> (Arc<Mutex<Vec<String>>>, JoinHandle<()>) {
     let lines = Arc::new(Mutex::new(Vec::new()));
-    let kept = lines.clone();
+    let (kept, reading) = (lines.clone(), Arc::clone(reading));
     let reader = thread::spawn(move || {
         for line in BufReader::new(stream).lines().map_while(Result::ok) {
+            drop(reading.lock());
             kept.lock().unwrap().push(line);
         }
     });

@@ -1,6 +1,10 @@
 //! A collector that is refused or silent: requests do not notice, and what could not be delivered is counted.
 
-use std::net::TcpListener;
+use std::{
+    net::TcpListener,
+    thread,
+    time::{Duration, Instant},
+};
 
 use crate::harness::{App, Shape, eventually};
 
@@ -95,18 +99,95 @@ fn with_a_silent_collector_nobody_waits_and_the_program_still_ends() {
     app.stop(); // fails when it takes longer than the harness's patience
 }
 
+/// T12.
 #[test]
 fn what_was_handed_over_before_sigterm_arrives() {
     let mut app = App::start(Shape::Each);
     let ada = app.someone("ada");
-    let id = app.get("/api/musics/?limit=1", &ada).trace_id().to_owned();
-    // All but the sidecar, callers first.
+    let request = || app.get("/api/musics/?limit=1", &ada).trace_id().to_owned();
+    let ids: Vec<String> = (0..100).map(|_| request()).collect();
+    // At once, while spans are still in queues. All but the sidecar, callers first.
     for process in app.processes[1..].iter_mut().rev() {
         assert!(process.terminate().success());
     }
-    let trace = app.trace_when(&id, |_| Ok(()));
-    assert!(trace.orphans().is_empty());
-    for name in ["gateway: GET /api/musics", "catalog: GET /musics"] {
-        trace.span(name);
+    for id in &ids {
+        let trace = app.trace_when(id, |_| Ok(()));
+        assert!(trace.orphans().is_empty(), "{:?}", trace.names());
+        for name in ["gateway: GET /api/musics", "catalog: GET /musics"] {
+            trace.span(name);
+        }
     }
+}
+
+/// Many requests at once, which all have to be answered, and within the deadline of a request.
+fn flood(app: &App, requests: usize) {
+    const CALLERS: usize = 8;
+    let ada = app.token("ada");
+    thread::scope(|scope| {
+        for _ in 0..CALLERS {
+            scope.spawn(|| {
+                for _ in 0..requests / CALLERS {
+                    let began = Instant::now();
+                    assert_eq!(app.get("/api/musics/?limit=1", &ada).status, 200);
+                    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+                }
+            });
+        }
+    });
+}
+
+/// T4: once with the collector gone, and once as it accepts and never answers.
+#[test]
+fn without_a_collector_memory_is_bounded_losses_are_counted_and_the_end_is_near() {
+    for fault in ["KILL", "STOP"] {
+        let mut app = App::start(Shape::Each);
+        app.someone("ada");
+        flood(&app, 400); // pools and caches are as large as they get
+        app.signal("sidecar", fault);
+        let memory = |app: &App| SERVICES.map(|it| app.process(it).memory("VmRSS:"));
+        let before = memory(&app);
+        // More than the queues hold.
+        flood(&app, 4000);
+        for ((service, before), after) in SERVICES.iter().zip(before).zip(memory(&app)) {
+            let more = after.saturating_sub(before) >> 10;
+            eprintln!("T4 {fault}: {service} grew by {more} KiB");
+            assert!(more <= 10 << 10, "{fault}: {service} grew by {more} KiB");
+        }
+        let lost = eventually("the books balance", || balance(&app));
+        assert!(lost > 0.0, "{fault}");
+        let began = Instant::now();
+        for service in SERVICES {
+            app.signal(service, "TERM");
+        }
+        for process in &mut app.processes[1..] {
+            assert!(process.wait().success());
+        }
+        // A second to be noticed, and six at most for telemetry.
+        let took = began.elapsed();
+        eprintln!("T4 {fault}: all ended after {took:?}");
+        assert!(took <= Duration::from_secs(7), "{fault}: {took:?}");
+    }
+}
+
+/// T14.
+#[test]
+fn with_a_reader_of_stdout_that_has_stopped_requests_are_served_and_lines_dropped() {
+    let app = App::start_with(Shape::Each, &[("RUST_LOG", "trace")]);
+    app.someone("ada");
+    let dropped = || app.metric("gateway", "telemetry_stdout_dropped_lines").unwrap();
+    let gateway = app.process("gateway");
+    let unread = gateway.unread();
+    assert_eq!(dropped(), 0.0);
+    // What the pipe takes, and what may wait, fill up first.
+    eventually("lines are dropped, and counted", || {
+        flood(&app, 200);
+        if dropped() > 0.0 { Ok(()) } else { Err("none is") }
+    });
+    drop(unread);
+    let before = dropped();
+    eventually("lines are written again", || {
+        let id = app.get("/api/musics/?limit=1", &app.token("ada")).trace_id().to_owned();
+        let found = gateway.output().contains(&id);
+        if found { Ok(()) } else { Err(format!("{} are dropped after {before}", dropped())) }
+    });
 }

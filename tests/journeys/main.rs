@@ -6,6 +6,7 @@ mod harness;
 mod importing;
 mod library;
 mod loading;
+mod loki;
 mod losses;
 mod musics;
 mod operating;

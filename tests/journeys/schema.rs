@@ -15,6 +15,9 @@ use crate::harness::{App, PASSWORD, Shape, eventually, root};
 /// The sidecar has books about what it hands on only where it does. Nobody is there to take it.
 const DESTINATION: (&str, &str) = ("SIDECAR_LOGS_ENDPOINT", "http://127.0.0.1:1");
 
+/// There are books about tracing-loki only where it is used.
+const LOKI: (&str, &str) = ("LOKI_URL", "http://127.0.0.1:1");
+
 /// A file of the registry, in the format of OpenTelemetry's weaver.
 #[derive(Debug, Deserialize)]
 struct File {
@@ -195,7 +198,7 @@ fn live(app: &App) {
 #[test]
 fn every_metric_is_declared_and_every_declared_metric_is_seen() {
     let registry = registry();
-    let app = App::start_with(Shape::One, &[DESTINATION]);
+    let app = App::start_with(Shape::One, &[DESTINATION, LOKI]);
     live(&app);
     let mut unseen: BTreeSet<_> =
         registry.metrics.keys().chain(&registry.imported_metrics).cloned().collect();
@@ -229,7 +232,7 @@ fn every_metric_is_declared_and_every_declared_metric_is_seen() {
 #[test]
 fn own_counters_are_described_and_begin_at_0() {
     let registry = registry();
-    let app = App::start_with(Shape::One, &[DESTINATION]);
+    let app = App::start_with(Shape::One, &[DESTINATION, LOKI]);
     let mut all = BTreeMap::new();
     for service in ["gateway", "accounts", "catalog", "wallet", "sidecar"] {
         let text = app.internal(service, "/metrics").text;

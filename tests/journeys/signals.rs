@@ -1,6 +1,6 @@
 //! One request, seen where its users see it: its trace, its lines, its metrics, the way from one to the other.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, thread, time::Duration};
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -185,52 +185,135 @@ fn strangers_can_neither_join_a_trace_nor_invent_series() {
         if trace.contains(strange) { Ok(trace) } else { Err(trace) }
     });
     assert!(!trace.contains("canary-baggage"), "{trace}");
-
-    let series = || {
-        app.internal("gateway", "/metrics")
-            .text
-            .lines()
-            .filter(|it| it.contains("http_server_request_duration"))
-            .count()
-    };
-    app.get("/nothing/0", &ada);
-    let before = series();
-    for n in 1..300 {
-        assert_eq!(app.get(&format!("/nothing/{n}"), &ada).status, 404);
-    }
-    let odd = Method::from_bytes(b"BREW").unwrap();
-    let odd_again = Method::from_bytes(b"WHISK").unwrap();
-    app.call(odd, "/nothing", &ada, None);
-    let with_odd = series();
-    app.call(odd_again, "/nothing", &ada, None);
-    assert_eq!(series(), with_odd);
-    assert!(with_odd - before <= 40, "{before} {with_odd}"); // one more histogram at most
 }
 
+/// T7.
+#[test]
+fn scanners_invent_no_series() {
+    let app = App::start(Shape::One);
+    let ada = app.someone("ada");
+    let scan = |from: usize, to: usize| {
+        let methods = ["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "BREW", "WHISK"];
+        let send = |n: usize| {
+            let odd = [methods[n % methods.len()].to_owned(), format!("M{n:X}")];
+            let method = Method::from_bytes(odd[n / 8 % 2].as_bytes()).unwrap();
+            let path = format!("/{:x}/{}/.env%20", n.wrapping_mul(0x9e37_79b9), "a".repeat(n % 50));
+            let status =
+                app.call(method, &path, if n.is_multiple_of(3) { &ada } else { "" }, None).status;
+            assert!((400..500).contains(&status), "{n}: {status}");
+        };
+        thread::scope(|scope| {
+            for caller in 0..8 {
+                scope.spawn(move || (from..to).filter(|n| n % 8 == caller).for_each(send));
+            }
+        });
+    };
+    let series = || -> BTreeSet<String> {
+        let text = app.internal("gateway", "/metrics").text;
+        let lines = text.lines().filter(|it| !it.starts_with('#'));
+        lines.filter_map(|it| Some(it.rsplit_once(' ')?.0.to_owned())).collect()
+    };
+    // Every method that has a name of its own, and those that have none.
+    scan(0, 256);
+    let before = series();
+    scan(256, 5256);
+    let new: Vec<String> = series().difference(&before).cloned().collect();
+    assert!(new.is_empty(), "{new:#?}");
+}
+
+/// T10: and there are as many lines as requests were counted.
+#[test]
+fn every_line_of_a_request_has_the_ids_of_its_span_in_all_services() {
+    in_both_shapes(|app| {
+        let ada = app.someone("ada");
+        for n in 0..10 {
+            app.get(&format!("/api/musics/{n}/"), &ada);
+            app.get("/nothing", &ada);
+            app.call(Method::POST, &format!("/api/users/{n}/add_fav_music/"), &ada, None);
+            app.post("/api-token-auth/", "", json!({"username": "ada", "password": n}));
+        }
+        for service in ["gateway", "accounts", "catalog", "wallet"] {
+            let counted = || {
+                let text = app.internal(service, "/metrics").text;
+                let series = text.lines().filter_map(|line| {
+                    let rest = line.strip_prefix("http_server_request_duration_seconds_count{")?;
+                    rest.rsplit_once(' ')?.1.parse::<f64>().ok()
+                });
+                series.sum::<f64>() as usize
+            };
+            let lines = eventually("there is a line for each request", || {
+                let logs = app.process(service).logs();
+                let is_request =
+                    |line: &&Value| line["service"] == service && line["message"] == "request";
+                let lines: Vec<Value> = logs.iter().filter(is_request).cloned().collect();
+                let (lines_are, requests) = (lines.len(), counted());
+                if lines_are == requests {
+                    Ok(lines)
+                } else {
+                    Err(format!("{lines_are} of {requests}"))
+                }
+            });
+            assert!(lines.len() > 5, "{service}: {} lines", lines.len());
+            for line in lines {
+                let id =
+                    |name: &str| line[name].as_str().unwrap_or_else(|| panic!("{line}")).to_owned();
+                let span = id("span_id");
+                app.trace_when(&id("trace_id"), |trace| {
+                    let ours = |it: &&crate::harness::Span| it.service == service && it.id == span;
+                    let found =
+                        trace.spans.iter().find(ours).map(|it| it.tags["span.kind"].clone());
+                    if found == Some(json!("server")) {
+                        Ok(())
+                    } else {
+                        Err(format!("{line}: {found:?}"))
+                    }
+                });
+            }
+        }
+    });
+}
+
+/// T5, for 20 of its 60 seconds: an export that told of itself would do so again after each batch, which are 300 ms apart.
 #[test]
 fn exporting_is_not_itself_traced() {
     let app = App::start_with(Shape::One, &[("RUST_LOG", "trace")]);
     let ada = app.someone("ada");
     let id = app.get("/api/musics/?limit=1", &ada).trace_id().to_owned();
     app.trace_when(&id, |_| Ok(()));
-    let enqueued = |service| {
-        let series = "telemetry_enqueued_items_total{signal=\"traces\"}";
-        app.metric(service, series).unwrap()
+    let all = || -> Vec<[f64; 2]> {
+        let counted = |family: &str, service, signal| {
+            let series = format!("telemetry_{family}_items_total{{signal=\"{signal}\"}}");
+            app.metric(service, &series).unwrap()
+        };
+        let services = ["gateway", "accounts", "catalog", "wallet"].into_iter();
+        let each = services.flat_map(|service| ["traces", "logs"].map(|signal| (service, signal)));
+        each.map(|(service, signal)| {
+            ["enqueued", "exported"].map(|it| counted(it, service, signal))
+        })
+        .collect()
     };
-    let exported =
-        |service| app.metric(service, "telemetry_exported_items_total{signal=\"traces\"}").unwrap();
-    for service in ["gateway", "accounts", "catalog", "wallet"] {
-        eventually("every span is exported", || {
-            let (all, out) = (enqueued(service), exported(service));
-            if all == out { Ok(()) } else { Err(format!("{out} of {all}")) }
-        });
-    }
-    let before = ["gateway", "accounts", "catalog", "wallet"].map(enqueued);
+    let before = eventually("everything is exported", || {
+        let all = all();
+        let done = all.iter().all(|[enqueued, exported]| enqueued == exported);
+        if done { Ok(all) } else { Err(format!("{all:?}")) }
+    });
+    let written = app.processes[0].logs().len();
     for _ in 0..20 {
         app.console("/"); // what the sidecar does is no trace either
         app.internal("gateway", "/health/ready");
     }
-    assert_eq!(["gateway", "accounts", "catalog", "wallet"].map(enqueued), before);
+    thread::sleep(Duration::from_secs(20));
+    let after = all();
+    let spans = |all: &[[f64; 2]]| all.iter().step_by(2).copied().collect::<Vec<_>>();
+    assert_eq!(spans(&after), spans(&before));
+    // Clients let go of their connections to other services after a while, and say so at this level. Nobody says anything else.
+    let logs = app.processes[0].logs();
+    let told = |line: &&Value| {
+        line["service"] != "sidecar" && line["target"] != "hyper_util::client::legacy::pool"
+    };
+    let told: Vec<&Value> = logs[written..].iter().filter(told).collect();
+    assert!(told.is_empty(), "{told:#?}");
+    assert!(after.iter().all(|[enqueued, exported]| enqueued == exported), "{after:?}");
 }
 
 /// The pages of all log lines, from the newest to the oldest.

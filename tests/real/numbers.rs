@@ -8,13 +8,34 @@ use std::{
     io::Read,
     path::PathBuf,
     process::{Child, Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
     thread,
     time::{Duration, Instant},
 };
 
-use axum::{Router, routing::get};
-use reqwest::blocking::Client;
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    routing::{get, post},
+};
+use opentelemetry_proto::tonic::{
+    collector::trace::v1::ExportTraceServiceRequest,
+    common::v1::{AnyValue, KeyValue, any_value},
+    resource::v1::Resource,
+    trace::v1::{ResourceSpans, ScopeSpans, Span},
+};
+use prost::Message;
+use reqwest::blocking::{Client, Response};
 use serde_json::{Value, json};
+
+use self::databases::Databases;
+
+#[expect(dead_code, reason = "the journeys use the rest of it")]
+#[path = "../journeys/databases.rs"]
+mod databases;
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
@@ -26,8 +47,15 @@ fn main() -> Outcome<()> {
     let client = Client::builder().timeout(Duration::from_secs(150)).no_proxy().build()?;
     starting(&client)?;
     import(&client)?;
-    libraries(&client)?;
-    requests(&client)?;
+    for postgres in [false, true] {
+        libraries(&client, postgres)?;
+        requests(&client, postgres)?;
+    }
+    finding(&client)?;
+    signing_in(&client)?;
+    for spool in ["./data/spool", "memory"] {
+        forwarding(&client, spool)?;
+    }
     Ok(())
 }
 
@@ -54,11 +82,22 @@ struct Running {
     child: Child,
     directory: tempfile::TempDir,
     ready: Duration,
+    /// Removed after the program.
+    _databases: Option<Databases>,
 }
 
 impl Running {
     fn start(client: &Client, settings: &[(&str, &str)]) -> Outcome<Running> {
+        Running::start_over(client, false, settings)
+    }
+
+    fn start_over(client: &Client, postgres: bool, settings: &[(&str, &str)]) -> Outcome<Running> {
         let directory = tempfile::tempdir()?;
+        let mut databases = postgres.then(databases::server).flatten().map(Databases::on);
+        if postgres && databases.is_none() {
+            return Err("MUSICWALLET_TEST_POSTGRES names no server; tests/real/numbers does".into());
+        }
+        let places = databases.as_mut().map(|it| it.settings(directory.path())).unwrap_or_default();
         let binary = std::env::var("MUSICWALLET_BINARY")?;
         let begun = Instant::now();
         let mut command = Command::new(binary);
@@ -71,11 +110,13 @@ impl Running {
         }
         let child = command
             .envs(settings.iter().copied())
+            .envs(places)
             .current_dir(directory.path())
             .stdout(File::create(directory.path().join("stdout"))?)
             .stderr(Stdio::null())
             .spawn()?;
-        let mut running = Running { child, directory, ready: Duration::ZERO };
+        let mut running =
+            Running { child, directory, ready: Duration::ZERO, _databases: databases };
         for service in ["sidecar", "accounts", "catalog", "wallet", "gateway"] {
             while !running.is_ready(client, service) {
                 thread::sleep(Duration::from_millis(2));
@@ -133,10 +174,30 @@ impl Running {
 
     /// Resident memory in megabytes.
     fn resident(&self) -> Outcome<f64> {
+        self.memory("VmRSS:")
+    }
+
+    /// A line of the process's status, in megabytes.
+    fn memory(&self, name: &str) -> Outcome<f64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kilobytes: f64 = line.ok_or("no VmRSS")?.trim().trim_end_matches(" kB").parse()?;
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
+        let kilobytes: f64 = line.ok_or("no such line")?.trim().trim_end_matches(" kB").parse()?;
         Ok(kilobytes / 1024.0)
+    }
+
+    fn get(&self, client: &Client, path: &str, token: &str) -> Outcome<Response> {
+        let request = client.get(format!("{}{path}", self.api()?));
+        let request = request.header("authorization", format!("Token {token}"));
+        Ok(request.send()?.error_for_status()?)
+    }
+
+    /// Imports songs, and tells how many were new.
+    fn import(&self, client: &Client, token: &str, csv: Vec<u8>) -> Outcome<u64> {
+        let request = client.post(format!("{}/api/musics/import", self.api()?));
+        let request = request.header("authorization", format!("Token {token}"));
+        let answer = request.header("content-type", "text/csv").body(csv).send()?;
+        let report: Value = answer.error_for_status()?.json()?;
+        Ok(report["added"].as_u64().ok_or("no count")?)
     }
 }
 
@@ -186,17 +247,10 @@ fn import(client: &Client) -> Outcome<()> {
         let running = Running::start(client, &[])?;
         let token = running.token(client)?;
         let begun = Instant::now();
-        let answer = client
-            .post(format!("{}/api/musics/import", running.api()?))
-            .header("authorization", format!("Token {token}"))
-            .header("content-type", "text/csv")
-            .body(songs.clone())
-            .send()?
-            .error_for_status()?;
+        let added = running.import(client, &token, songs.clone())?;
         times.push(begun.elapsed().as_secs_f64());
-        let report: Value = answer.json()?;
-        if report["added"] != 26_159 {
-            return Err(format!("the import reports {report}").into());
+        if added != 26_159 {
+            return Err(format!("the import added {added}").into());
         }
     }
     say(&format!("import    songs.csv, 26,229 rows: {}", list(&times, "s")));
@@ -204,7 +258,7 @@ fn import(client: &Client) -> Outcome<()> {
 }
 
 /// 44 real playlists, each by a person of its own, one after the other, into a catalog that has songs.csv.
-fn libraries(client: &Client) -> Outcome<()> {
+fn libraries(client: &Client, postgres: bool) -> Outcome<()> {
     let shared = PathBuf::from(std::env::var("MUSICWALLET_SHARED")?);
     let songs = fs::read(shared.join("data/songs.csv"))?;
     let mut files: BTreeMap<String, csv::Writer<Vec<u8>>> = BTreeMap::new();
@@ -221,7 +275,8 @@ fn libraries(client: &Client) -> Outcome<()> {
         files.into_values().map(csv::Writer::into_inner).collect::<Result<Vec<Vec<u8>>, _>>()?;
     let mut times = Vec::new();
     for _ in 0..ROUNDS {
-        let running = Running::start(client, &[("GATEWAY_TRUSTED_PROXIES", "127.0.0.1")])?;
+        let trusting = [("GATEWAY_TRUSTED_PROXIES", "127.0.0.1")];
+        let running = Running::start_over(client, postgres, &trusting)?;
         let api = running.api()?;
         let upload = |path: &str, token: &str, file: Vec<u8>| -> Outcome<Value> {
             let request = client.post(format!("{api}{path}")).header("content-type", "text/csv");
@@ -244,14 +299,20 @@ fn libraries(client: &Client) -> Outcome<()> {
             return Err(format!("{} libraries with {kept} songs", files.len()).into());
         }
     }
-    say(&format!("libraries 44 playlists, 25,061 rows: {}", list(&times, "s")));
+    let over = over(postgres);
+    say(&format!("libraries 44 playlists, 25,061 rows, {over}: {}", list(&times, "s")));
     Ok(())
 }
 
-fn requests(client: &Client) -> Outcome<()> {
+fn over(postgres: bool) -> &'static str {
+    if postgres { "PostgreSQL (fsync off)" } else { "SQLite" }
+}
+
+fn requests(client: &Client, postgres: bool) -> Outcome<()> {
     let on: &[(&str, &str)] = &[];
     let off: &[(&str, &str)] = &[("OTEL_SDK_DISABLED", "true"), ("RUST_LOG", "warn")];
-    let (on, off) = (Running::start(client, on)?, Running::start(client, off)?);
+    let on = Running::start_over(client, postgres, on)?;
+    let off = Running::start_over(client, postgres, off)?;
     let tokens = [on.token(client)?, off.token(client)?];
     for path in ["/api/musics/7/", "/api/musics/?limit=100", "/api/users/1/"] {
         for (running, token) in [&on, &off].into_iter().zip(&tokens) {
@@ -277,7 +338,7 @@ fn requests(client: &Client) -> Outcome<()> {
         }
         let [bare, off, on] =
             rates.each_ref().map(|rates| rates.iter().sum::<f64>() / ROUNDS as f64);
-        say(&format!("requests  GET {path} ({bytes} bytes), wrk -t1 -c16"));
+        say(&format!("requests  GET {path} ({bytes} bytes), wrk -t1 -c16, {}", over(postgres)));
         say(&format!("          bare handler {}", list(&rates[0], "/s")));
         say(&format!("          telemetry off {}", list(&rates[1], "/s")));
         say(&format!("          telemetry on  {}", list(&rates[2], "/s")));
@@ -295,13 +356,7 @@ fn requests(client: &Client) -> Outcome<()> {
 /// So many that a list of 100 is full.
 fn more_songs(client: &Client, running: &Running, token: &str) -> Outcome<()> {
     let rows = (0..200).map(|n| format!("Song {n},Band {}\n", n % 20)).collect::<String>();
-    client
-        .post(format!("{}/api/musics/import", running.api()?))
-        .header("authorization", format!("Token {token}"))
-        .header("content-type", "text/csv")
-        .body(format!("title,artist\n{rows}"))
-        .send()?
-        .error_for_status()?;
+    running.import(client, token, format!("title,artist\n{rows}").into_bytes())?;
     Ok(())
 }
 
@@ -312,6 +367,187 @@ fn fifty_favourites(client: &Client, running: &Running, token: &str) -> Outcome<
         request.header("authorization", format!("Token {token}")).send()?.error_for_status()?;
     }
     Ok(())
+}
+
+/// Searching, and turning pages, among 26,000 and among a million songs.
+fn finding(client: &Client) -> Outcome<()> {
+    let shared = PathBuf::from(std::env::var("MUSICWALLET_SHARED")?);
+    let running = Running::start(client, &[])?;
+    let token = running.token(client)?;
+    let timed = |path: &str| -> Outcome<f64> {
+        let mut times = Vec::new();
+        for _ in 0..31 {
+            let begun = Instant::now();
+            running.get(client, path, &token)?.bytes()?;
+            times.push(begun.elapsed().as_secs_f64() * 1e3);
+        }
+        Ok(median(&mut times))
+    };
+    running.import(client, &token, fs::read(shared.join("data/songs.csv"))?)?;
+    let search = "/api/musics/?search=love+night&limit=20";
+    say(&format!("search    two words among 26,199 songs: {:.1} ms, median of 31", timed(search)?));
+    for part in 0..10 {
+        let row = |n: u32| format!("Song {n} of part {part},Band {}\n", n % 5000);
+        let rows: String = (0..100_000).map(row).collect();
+        running.import(client, &token, format!("title,artist\n{rows}").into_bytes())?;
+    }
+    say(&format!("          the same among 1,026,199:     {:.1} ms", timed(search)?));
+    let mut page = "/api/musics/?limit=100".to_owned();
+    let first = timed(&page)?;
+    for _ in 1..10_000 {
+        let answer = running.get(client, &page, &token)?;
+        let link = answer.headers().get("link").ok_or("no next page")?.to_str()?;
+        let next = link.split_once('>').ok_or("no link")?.0;
+        page = next.trim_start_matches('<').to_owned();
+    }
+    let last = timed(&page)?;
+    say(&format!("pages     of 100: the first {first:.1} ms, the 10,000th {last:.1} ms"));
+    Ok(())
+}
+
+/// Reads alone, and beside sign-ins that take half of what can be hashed.
+fn signing_in(client: &Client) -> Outcome<()> {
+    let running = Running::start(client, &[])?;
+    let token = running.token(client)?;
+    let api = running.api()?;
+    let sign_in = || -> Outcome<()> {
+        let who = json!({"username": "ada", "password": PASSWORD});
+        let request = client.post(format!("{api}/api/session/")).json(&who);
+        request.send()?.error_for_status()?;
+        Ok(())
+    };
+    let begun = Instant::now();
+    for _ in 0..10 {
+        sign_in()?;
+    }
+    let one = begun.elapsed() / 10;
+    let path = format!("{api}/api/musics/7/");
+    let (mut alone, mut beside) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        alone.push(wrk(&path, &token)?);
+        let done = AtomicBool::new(false);
+        beside.push(thread::scope(|scope| {
+            scope.spawn(|| {
+                let mut due = Instant::now();
+                while !done.load(Relaxed) && sign_in().is_ok() {
+                    due += 2 * one; // one thread hashes where there are two cores
+                    thread::sleep(due.saturating_duration_since(Instant::now()));
+                }
+            });
+            let rate = wrk(&path, &token);
+            done.store(true, Relaxed);
+            rate
+        })?);
+    }
+    let ratio = beside.iter().sum::<f64>() / alone.iter().sum::<f64>();
+    say(&format!("sign-ins  {} ms each; reads alone {}", one.as_millis(), list(&alone, "/s")));
+    say(&format!("          reads beside them {}: {:.0} %", list(&beside, "/s"), ratio * 100.0));
+    Ok(())
+}
+
+/// Requests of 400 spans through the agent to somebody who takes them all.
+fn forwarding(client: &Client, spool: &str) -> Outcome<()> {
+    const SPANS: u64 = 400;
+    const SENDERS: usize = 4;
+    let (sink, wire) = sink()?;
+    let settings = [("SIDECAR_TRACES_ENDPOINT", sink.as_str()), ("SIDECAR_SPOOL", spool)];
+    let running = Running::start(client, &settings)?;
+    let rest = running.resident()?;
+    let url = running.url("sidecar", "otlp-http").ok_or("no receiver")? + "/v1/traces";
+    let (body, bytes) = spans(SPANS);
+    let (begun, sent) = (Instant::now(), AtomicU64::new(0));
+    thread::scope(|scope| {
+        for _ in 0..SENDERS {
+            scope.spawn(|| {
+                while begun.elapsed() < Duration::from_secs(10) {
+                    let request =
+                        client.post(&url).header("content-type", "application/x-protobuf");
+                    if request.body(body.clone()).send().is_ok_and(|it| it.status() == 200) {
+                        sent.fetch_add(SPANS, Relaxed);
+                    }
+                }
+            });
+        }
+    });
+    let sent = sent.into_inner();
+    let books = running.url("sidecar", "console").ok_or("no console")? + "/delivery.json";
+    loop {
+        let told: Value = client.get(&books).send()?.json()?;
+        let flow = &told["pipelines"][0];
+        if flow["in_spool"] == 0 {
+            if flow["delivered"] != sent {
+                return Err(format!("{sent} were sent: {flow}").into());
+            }
+            break;
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    let rate = sent as f64 / begun.elapsed().as_secs_f64();
+    let wire = wire.load(Relaxed) as f64 / sent as f64;
+    say(&format!("agent     spool {spool}: {rate:.0} spans/s of {bytes} bytes, all delivered"));
+    say(&format!(
+        "          {wire:.0} bytes a span on the wire; resident {rest:.0} MB at rest, {:.0} MB at most (all services)",
+        running.memory("VmHWM:")?
+    ));
+    Ok(())
+}
+
+/// A request of so many spans, and what one of them takes.
+fn spans(count: u64) -> (bytes::Bytes, usize) {
+    let text = |key: &str, value: &str| KeyValue {
+        key: key.to_owned(),
+        value: Some(AnyValue { value: Some(any_value::Value::StringValue(value.to_owned())) }),
+        ..KeyValue::default()
+    };
+    let span = |number: u64| Span {
+        trace_id: [number.to_be_bytes(), 7_u64.to_be_bytes()].concat(),
+        span_id: (number + 1).to_be_bytes().to_vec(),
+        name: "GET /api/musics/{id}".to_owned(),
+        start_time_unix_nano: 1,
+        end_time_unix_nano: 2,
+        attributes: vec![
+            text("http.route", "/api/musics/{id}"),
+            text("url.path", &format!("/api/musics/{number}")),
+            text("user_agent.original", &"x".repeat(120)),
+            text("server.address", "127.0.0.1"),
+            text("db.query.text", &"y".repeat(100)),
+        ],
+        ..Span::default()
+    };
+    let scope = ScopeSpans { spans: (1..=count).map(span).collect(), ..ScopeSpans::default() };
+    let resource =
+        Resource { attributes: vec![text("service.name", "shop")], ..Resource::default() };
+    let resource_spans = vec![ResourceSpans {
+        resource: Some(resource),
+        scope_spans: vec![scope],
+        ..ResourceSpans::default()
+    }];
+    let bytes = ExportTraceServiceRequest { resource_spans }.encode_to_vec();
+    let each = bytes.len() / count as usize;
+    (bytes.into(), each)
+}
+
+/// Takes everything, and counts its bytes.
+fn sink() -> Outcome<(String, Arc<AtomicU64>)> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0"))?;
+    let url = format!("http://{}", listener.local_addr()?);
+    let taken = Arc::new(AtomicU64::new(0));
+    let count = taken.clone();
+    thread::spawn(move || {
+        let take = async move |body: bytes::Bytes| {
+            count.fetch_add(body.len() as u64, Relaxed);
+        };
+        let router =
+            Router::new().route("/v1/traces", post(take)).layer(DefaultBodyLimit::disable());
+        runtime.block_on(async { axum::serve(listener, router).await })
+    });
+    Ok((url, taken))
+}
+
+fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
 }
 
 /// A server that does nothing but send these bytes.

@@ -13,6 +13,7 @@ use crate::{
 };
 
 const RECEIVED: &str = "sidecar_received_items_total";
+const PUSHED: &str = "sidecar_pushed_lines_total";
 const REJECTED: &str = "sidecar_rejected_items_total";
 const REFUSED: &str = "sidecar_refused_requests_total";
 const EVICTED: &str = "sidecar_evicted_items_total";
@@ -33,6 +34,7 @@ const REASONS: [&str; 8] =
 /// Describes all, and begins every counter at 0, so that its first event is an increase.
 pub(crate) fn start() {
     describe_counter!(RECEIVED, "Spans, log records and data points that arrived and are kept");
+    describe_counter!(PUSHED, "Log records among them that arrived by Loki's push API");
     describe_counter!(
         REJECTED,
         "Spans, log records and data points refused in a request that was accepted"
@@ -58,6 +60,7 @@ pub(crate) fn start() {
         counter!(RECEIVED, "signal" => signal).increment(0);
         counter!(REJECTED, "signal" => signal).increment(0);
     }
+    pushed(0);
     for reason in REASONS {
         counter!(REFUSED, "reason" => reason).increment(0);
     }
@@ -67,6 +70,11 @@ pub(crate) fn start() {
 pub(crate) fn received(signal: &'static str, accepted: u64, rejected: u64) {
     counter!(RECEIVED, "signal" => signal).increment(accepted);
     counter!(REJECTED, "signal" => signal).increment(rejected);
+}
+
+/// Lines of Loki's push API; [`received`] counts them, too.
+pub(crate) fn pushed(lines: u64) {
+    counter!(PUSHED).increment(lines);
 }
 
 /// `reason` is one of [`REASONS`].

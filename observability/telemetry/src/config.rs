@@ -22,6 +22,8 @@ pub struct Config {
     pub attributes: Vec<(String, String)>,
     /// Where traces and logs go; `None`: nowhere, and spans are not recorded.
     pub export: Option<Export>,
+    /// Base address of what takes Loki's pushes: lines are shipped there, too (`loki.rs`).
+    pub loki: Option<String>,
     /// Which traces are recorded.
     pub sampling: Sampling,
     /// Which `tracing` events and spans count: the syntax of `RUST_LOG`.
@@ -43,6 +45,10 @@ pub struct Export {
     pub trace_queue: usize,
     /// The same for log lines.
     pub log_queue: usize,
+    /// Whether traces go this way; if not, spans are not recorded.
+    pub traces: bool,
+    /// Whether log lines go this way.
+    pub logs: bool,
 }
 
 /// Which traces are recorded: the values of `OTEL_TRACES_SAMPLER`.
@@ -63,6 +69,7 @@ impl Config {
             environment: String::new(),
             attributes: Vec::new(),
             export: None,
+            loki: None,
             sampling: Sampling { parent_based: true, ratio: 1.0 },
             filter: Targets::new(),
             requests: true,
@@ -84,10 +91,15 @@ impl Config {
             .build()
     }
 
+    /// Whether there is a destination for spans.
+    pub(crate) fn records(&self) -> bool {
+        self.export.as_ref().is_some_and(|to| to.traces)
+    }
+
     /// Without a destination nothing is recorded; ids are made all the same, for logs and answers.
     pub(crate) fn sampler(&self) -> Box<dyn ShouldSample> {
         let root = match self.sampling.ratio {
-            _ if self.export.is_none() => return Box::new(Sampler::AlwaysOff),
+            _ if !self.records() => return Box::new(Sampler::AlwaysOff),
             ratio if ratio >= 1.0 => Sampler::AlwaysOn,
             ratio if ratio <= 0.0 => Sampler::AlwaysOff,
             ratio => Sampler::TraceIdRatioBased(ratio),

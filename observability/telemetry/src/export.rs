@@ -192,7 +192,9 @@ mod tests {
 
     fn wire(endpoint: String) -> WireClient {
         let (timeout, delay) = (Duration::from_secs(1), Duration::from_secs(1));
-        let to = Export { endpoint, timeout, delay, trace_queue: 1, log_queue: 1 };
+        let (trace_queue, log_queue) = (1, 1);
+        let to =
+            Export { endpoint, timeout, delay, trace_queue, log_queue, traces: true, logs: true };
         WireClient(Arc::new(Wire::new(&http_client(&to).unwrap(), &to, "traces")))
     }
 

@@ -282,6 +282,8 @@ mod tests {
             delay: Duration::from_secs(1),
             trace_queue: 2,
             log_queue: 2,
+            traces: true,
+            logs: true,
         };
         let wire = Wire::new(&export::http_client(&to).unwrap(), &to, "traces");
         let admit = |items| (0..items).filter(|_| ledger.admit()).count();

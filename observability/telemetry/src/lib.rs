@@ -12,7 +12,8 @@
 //! The current span lives in OpenTelemetry's `Context`, so that a log line carries the ids of the span around it, whoever made it.
 //!
 //! Nothing here lets a request wait. What cannot be delivered is counted: `enqueued = exported + dropped + failed + in queue`
-//! holds for each signal whenever nothing is just on its way from one to the other (`ledger.rs`).
+//! holds for each signal whenever nothing is just on its way from one to the other (`ledger.rs`). Lines have a second way, through
+//! tracing-loki, with a gate and books of its own (`loki.rs`).
 
 mod client;
 mod config;
@@ -20,6 +21,7 @@ mod db;
 mod export;
 mod ledger;
 mod logs;
+mod loki;
 mod metrics;
 mod schema;
 mod server;
@@ -50,6 +52,7 @@ pub use server::ServerLayer;
 
 use crate::{
     ledger::Ledger,
+    loki::Loki,
     metrics::{Measures, Signals},
 };
 
@@ -67,6 +70,8 @@ struct Inner {
     tracer_provider: SdkTracerProvider,
     logger_provider: Option<SdkLoggerProvider>,
     ledgers: Vec<Arc<Ledger>>,
+    /// The other way for lines.
+    loki: Option<Loki>,
     dispatch: Dispatch,
     /// Lives as long as the process, because threads refer to it; there is one per service.
     recorder: &'static PrometheusRecorder,
@@ -77,6 +82,15 @@ struct Inner {
     recording: bool,
     /// Whether the sampler leaves it to the parent.
     parent_decides: bool,
+}
+
+/// The ways out of the process, besides that of the tracer, with their books.
+#[derive(Default)]
+struct Ways {
+    signals: Signals,
+    lines: Option<SdkLoggerProvider>,
+    ledgers: Vec<Arc<Ledger>>,
+    loki: Option<Loki>,
 }
 
 impl std::fmt::Debug for Telemetry {
@@ -96,50 +110,51 @@ impl Telemetry {
         let status = logs::stdout_only(config, stdout);
         let ledger =
             |signal, capacity| Arc::new(Ledger::new(signal, capacity, &signals, status.clone()));
-        let mut ledgers = Vec::new();
+        let mut ways = Ways { signals: signals.clone(), ..Ways::default() };
         let mut tracer_provider = SdkTracerProvider::builder()
             .with_resource(resource.clone())
             .with_sampler(config.sampler());
-        let mut logger_provider = None;
         if let Some(to) = &config.export {
-            let (traces, logs) = (ledger("traces", to.trace_queue), ledger("logs", to.log_queue));
             let client = export::http_client(to).context("starting the exporters' HTTP client")?;
-            let spans =
-                export::spans(to, &client, &traces).context("building the span exporter")?;
-            let lines = export::logs(to, &client, &logs).context("building the log exporter")?;
-            tracer_provider = tracer_provider.with_span_processor(spans);
-            logger_provider = Some(
-                SdkLoggerProvider::builder()
-                    .with_resource(resource)
-                    .with_log_processor(lines)
-                    .build(),
-            );
-            ledgers = vec![traces, logs];
+            if to.traces {
+                let traces = ledger("traces", to.trace_queue);
+                let spans =
+                    export::spans(to, &client, &traces).context("building the span exporter")?;
+                tracer_provider = tracer_provider.with_span_processor(spans);
+                ways.ledgers.push(traces);
+            }
+            if to.logs {
+                let logs = ledger("logs", to.log_queue);
+                let lines =
+                    export::logs(to, &client, &logs).context("building the log exporter")?;
+                let provider = SdkLoggerProvider::builder().with_resource(resource);
+                ways.lines = Some(provider.with_log_processor(lines).build());
+                ways.ledgers.push(logs);
+            }
         }
-        let telemetry = Telemetry::assemble(
-            config,
-            stdout,
-            tracer_provider.build(),
-            logger_provider,
-            ledgers,
-            signals,
-            config.export.is_some(),
-        );
-        Ok(telemetry)
+        if let Some(url) = &config.loki {
+            let loki = Loki::start(config, url, status.clone()).context("starting tracing-loki")?;
+            if let Some(to) = config.export.as_ref().filter(|to| to.logs) {
+                loki.say_both_ways(&to.endpoint);
+            }
+            ways.loki = Some(loki);
+        }
+        Ok(Telemetry::assemble(config, stdout, tracer_provider.build(), ways, config.records()))
     }
 
     fn assemble(
         config: &Config,
         stdout: &Stdout,
         tracer_provider: SdkTracerProvider,
-        logger_provider: Option<SdkLoggerProvider>,
-        ledgers: Vec<Arc<Ledger>>,
-        signals: Signals,
+        ways: Ways,
         recording: bool,
     ) -> Telemetry {
+        let Ways { signals, lines: logger_provider, ledgers, loki } = ways;
         let tracer = tracer_provider.tracer(env!("CARGO_PKG_NAME"));
-        let dispatch = logs::subscriber(config, stdout, &tracer, logger_provider.as_ref());
+        let dispatch =
+            logs::subscriber(config, stdout, &tracer, logger_provider.as_ref(), loki.as_ref());
         let (recorder, recorded) = metrics::recorder();
+        let measures = Measures::new(signals, loki.as_ref().map(Loki::books));
         let inner = Inner {
             service: config.service.clone(),
             requests: config.requests,
@@ -147,10 +162,11 @@ impl Telemetry {
             tracer_provider,
             logger_provider,
             ledgers,
+            loki,
             dispatch,
             recorder,
             recorded,
-            measures: Measures::new(signals),
+            measures,
             stdout: stdout.clone(),
             recording,
             parent_decides: config.sampling.parent_based,
@@ -162,7 +178,7 @@ impl Telemetry {
     pub fn disabled(service: &str) -> Telemetry {
         let (config, stdout) = (Config::silent(service), Stdout::none());
         let provider = SdkTracerProvider::builder().with_sampler(config.sampler()).build();
-        Telemetry::assemble(&config, &stdout, provider, None, Vec::new(), Signals::default(), false)
+        Telemetry::assemble(&config, &stdout, provider, Ways::default(), false)
     }
 
     /// The service's name.
@@ -215,9 +231,15 @@ impl Telemetry {
             if let Some(provider) = &self.inner.logger_provider {
                 scope.spawn(move || provider.shutdown_with_timeout(limit));
             }
+            if let Some(loki) = &self.inner.loki {
+                scope.spawn(move || loki.shutdown(limit));
+            }
         });
         for ledger in &self.inner.ledgers {
             ledger.report();
+        }
+        if let Some(loki) = &self.inner.loki {
+            loki.report();
         }
     }
 }

@@ -24,12 +24,15 @@ use tracing::{
 use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::{
     Layer,
-    filter::filter_fn,
+    filter::{LevelFilter, filter_fn},
     layer::{Context as LayerContext, SubscriberExt},
     registry::Registry,
 };
 
-use crate::config::Config;
+use crate::{
+    config::Config,
+    loki::{self, Loki},
+};
 
 /// How many lines may wait for a reader of stdout; more are dropped and counted, so that no request waits for one.
 const WAITING_LINES: usize = 8192;
@@ -160,6 +163,7 @@ pub(crate) fn subscriber(
     stdout: &Stdout,
     tracer: &SdkTracer,
     logs: Option<&SdkLoggerProvider>,
+    loki: Option<&Loki>,
 ) -> Dispatch {
     // Its spans only: events would be kept with the span until it ends, and they are log records already.
     let spans = tracing_opentelemetry::layer()
@@ -168,13 +172,22 @@ pub(crate) fn subscriber(
         .with_threads(false)
         .with_tracked_inactivity(false)
         .with_target(false)
-        .with_filter(filter_fn(|metadata| metadata.is_span()));
+        .with_filter(filter_fn(|metadata| {
+            metadata.is_span() && metadata.target() != loki::REQUEST // that one is no span of a trace
+        }));
+    let filter = match loki {
+        Some(_) => config.filter.clone().with_target(loki::REQUEST, LevelFilter::ERROR),
+        None => config.filter.clone(),
+    };
     let subscriber = Registry::default()
-        .with(config.filter.clone())
+        .with(filter)
         .with(spans)
         .with(logs.map(OpenTelemetryTracingBridge::new))
         .with(Lines { service: config.service.clone(), stdout: stdout.clone() });
-    Dispatch::new(subscriber)
+    match loki {
+        Some(loki) => Dispatch::new(subscriber.with(loki.layer())),
+        None => Dispatch::new(subscriber),
+    }
 }
 
 /// For lines about the exporters themselves.

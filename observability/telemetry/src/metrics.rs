@@ -95,7 +95,7 @@ pub(crate) struct Measures {
 }
 
 impl Measures {
-    pub(crate) fn new(signals: Signals) -> Measures {
+    pub(crate) fn new(signals: Signals, shipped: Option<&Shipped>) -> Measures {
         let (server, client) = (durations(), durations());
         let active_requests = Gauge::default();
         let mut registry = Registry::default();
@@ -115,6 +115,9 @@ impl Measures {
             active_requests.clone(),
         );
         signals.register(&mut registry);
+        if let Some(shipped) = shipped {
+            shipped.register(&mut registry);
+        }
         Measures { registry, server, client, active_requests }
     }
 
@@ -212,6 +215,54 @@ impl Signals {
         registry.register("telemetry_queue_items", help, self.in_queue.clone());
         let help = "Spans and log records that may wait or be under way";
         registry.register("telemetry_queue_capacity_items", help, self.capacity.clone());
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReasonLabel {
+    reason: &'static str,
+}
+
+const WITHHOLD_REASONS: [&str; 3] = ["unreachable", "queue_full", "stopping"];
+const SHIP_REASONS: [&str; 5] = ["unreachable", "timeout", "refused", "overloaded", "server_error"];
+
+/// The books of `loki.rs`: `fed = acknowledged + failed + in flight`; what was withheld was not fed.
+#[derive(Clone, Default)]
+pub(crate) struct Shipped {
+    pub(crate) fed: Counter,
+    pub(crate) acknowledged: Counter,
+    pub(crate) in_flight: Gauge,
+    failed: Family<ReasonLabel, Counter>,
+    withheld: Family<ReasonLabel, Counter>,
+}
+
+impl Shipped {
+    pub(crate) fn failed(&self, reason: &'static str) -> Counter {
+        self.failed.get_or_create_owned(&ReasonLabel { reason })
+    }
+
+    pub(crate) fn withheld(&self, reason: &'static str) -> Counter {
+        self.withheld.get_or_create_owned(&ReasonLabel { reason })
+    }
+
+    /// Of all reasons: withheld, failed.
+    pub(crate) fn lost(&self) -> (u64, u64) {
+        let withheld = WITHHOLD_REASONS.iter().map(|reason| self.withheld(reason).get()).sum();
+        (withheld, SHIP_REASONS.iter().map(|reason| self.failed(reason).get()).sum())
+    }
+
+    fn register(&self, registry: &mut Registry) {
+        self.lost(); // now the series exist
+        let help = "Lines fed to tracing-loki";
+        registry.register("telemetry_loki_fed_lines", help, self.fed.clone());
+        let help = "Lines fed to tracing-loki, all of which the receiver has acknowledged";
+        registry.register("telemetry_loki_acknowledged_lines", help, self.acknowledged.clone());
+        let help = "Lines fed to tracing-loki of which it is not known that the receiver took them";
+        registry.register("telemetry_loki_failed_lines", help, self.failed.clone());
+        let help = "Lines not fed to tracing-loki";
+        registry.register("telemetry_loki_withheld_lines", help, self.withheld.clone());
+        let help = "Lines fed to tracing-loki that are neither acknowledged nor given up";
+        registry.register("telemetry_loki_in_flight_lines", help, self.in_flight.clone());
     }
 }
 

@@ -19,7 +19,7 @@ use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 
 use crate::{
-    Telemetry,
+    Telemetry, loki,
     metrics::{CANCELLED, Route, ServerLabels, known_method, status_error},
 };
 
@@ -71,7 +71,10 @@ where
     fn call(&mut self, request: Request<B>) -> Served<S::Future> {
         let exchange = Exchange::begin(&self.layer, &request);
         let _active = exchange.context.clone().attach();
-        Served { inner: self.inner.call(request), exchange: Some(exchange) }
+        let _entered = exchange.lines.enter();
+        let inner = self.inner.call(request);
+        drop(_entered);
+        Served { inner, exchange: Some(exchange) }
     }
 }
 
@@ -101,7 +104,10 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let _active = this.exchange.as_ref().map(|exchange| exchange.context.clone().attach());
-        let mut result = ready!(this.inner.poll(cx));
+        let entered = this.exchange.as_ref().map(|exchange| exchange.lines.enter());
+        let result = this.inner.poll(cx);
+        drop(entered);
+        let mut result = ready!(result);
         if let Some(exchange) = this.exchange.take() {
             match &mut result {
                 Ok(response) => {
@@ -120,6 +126,8 @@ where
 struct Exchange {
     telemetry: Telemetry,
     context: Context,
+    /// Gives the ids to the lines that tracing-loki ships; none without it.
+    lines: tracing::Span,
     method: &'static str,
     route: Route,
     begun: Instant,
@@ -156,7 +164,10 @@ impl Exchange {
         } else {
             parent
         };
-        Exchange { telemetry, context, method, route, begun: Instant::now() }
+        let lines = telemetry.inner.loki.as_ref().filter(|_| telemetry.inner.requests);
+        let lines = lines
+            .map_or_else(tracing::Span::none, |_| loki::request(context.span().span_context()));
+        Exchange { telemetry, context, lines, method, route, begun: Instant::now() }
     }
 
     /// Tells the caller which trace to look at.
@@ -186,6 +197,7 @@ impl Exchange {
         let span = self.context.span();
         if self.telemetry.inner.requests {
             let _active = self.context.clone().attach();
+            let _entered = self.lines.enter();
             let (method, route) = (self.method, self.route.as_deref().unwrap_or("unmatched"));
             let code = status.map(|status| status.as_u16());
             let duration_ms = (seconds * 1e6).round() / 1e3; // microseconds are all that is worth reading

@@ -11,10 +11,9 @@ use opentelemetry_sdk::{
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
 use crate::{
-    Telemetry,
+    Telemetry, Ways,
     config::{Config, Sampling},
     logs::Stdout,
-    metrics::Signals,
 };
 
 /// The spans that ended so far.
@@ -56,14 +55,6 @@ pub fn capture(service: &str) -> (Telemetry, Captured) {
         filter: Targets::new().with_default(LevelFilter::INFO),
         ..Config::silent(service)
     };
-    let telemetry = Telemetry::assemble(
-        &config,
-        &Stdout::none(),
-        provider,
-        None,
-        Vec::new(),
-        Signals::default(),
-        true,
-    );
+    let telemetry = Telemetry::assemble(&config, &Stdout::none(), provider, Ways::default(), true);
     (telemetry, captured)
 }

@@ -20,6 +20,10 @@ const STATEMENT: DbCall<'_> =
     DbCall { system: "sqlite", namespace: "test", summary: "SELECT x", text: "SELECT 1" };
 
 fn start(service: &str, endpoint: &str) -> Telemetry {
+    start_with(service, endpoint, true, true)
+}
+
+fn start_with(service: &str, endpoint: &str, traces: bool, logs: bool) -> Telemetry {
     let config = Config {
         service: service.to_owned(),
         version: "1".to_owned(),
@@ -32,7 +36,10 @@ fn start(service: &str, endpoint: &str) -> Telemetry {
             delay: Duration::from_millis(20),
             trace_queue: QUEUE,
             log_queue: QUEUE,
+            traces,
+            logs,
         }),
+        loki: None,
         sampling: Sampling { parent_based: true, ratio: 1.0 },
         filter: "info".parse().unwrap(),
         requests: true,
@@ -127,6 +134,29 @@ fn a_request_its_statement_its_business_span_and_their_lines_are_one_trace() {
     assert_eq!(metric(&telemetry, "telemetry_exported_items_total{signal=\"traces\"}"), 3.0);
     assert_balanced(&telemetry);
     runtime.shutdown_background();
+}
+
+#[test]
+fn a_signal_that_nobody_wants_is_not_sent_and_lines_have_their_ids_all_the_same() {
+    let request = async |telemetry: &Telemetry, runtime: &tokio::runtime::Runtime| {
+        let app =
+            Router::new().route("/", get(|| async {})).layer(ServerLayer::new(telemetry, false));
+        let request = Request::get("/").body(Body::empty()).unwrap();
+        let answer = runtime.spawn(app.oneshot(request)).await.unwrap().unwrap();
+        answer.headers()["x-trace-id"].to_str().unwrap().to_owned()
+    };
+    for (traces, logs) in [(true, false), (false, true)] {
+        let sink = Sink::start(Answer::Accept);
+        let telemetry = start_with("orders", &sink.endpoint, traces, logs);
+        let runtime = telemetry.runtime(1).unwrap();
+        let id = runtime.block_on(request(&telemetry, &runtime));
+        telemetry.shutdown(Duration::from_secs(5));
+        let spans: Vec<_> = sink.spans().into_iter().map(|span| span.trace).collect();
+        let lines: Vec<_> = sink.logs().into_iter().map(|line| line.trace).collect();
+        let expected = |there: bool| if there { vec![id.clone()] } else { Vec::new() };
+        assert_eq!((spans, lines), (expected(traces), expected(logs)));
+        runtime.shutdown_background();
+    }
 }
 
 #[test]

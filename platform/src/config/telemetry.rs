@@ -20,6 +20,12 @@ crate::settings! {
         pub headers: Option<NoHeaders> = none, "OTEL_EXPORTER_OTLP_HEADERS";
         /// true: no traces and no exported logs; metrics and the lines on stdout stay.
         pub disabled: bool = "false", "OTEL_SDK_DISABLED";
+        /// Where traces go: `otlp`, or `none`, then spans are not recorded.
+        pub traces_exporter: Exporter = "otlp", "OTEL_TRACES_EXPORTER";
+        /// Where log lines go besides stdout: `otlp`, or `none`.
+        pub logs_exporter: Exporter = "otlp", "OTEL_LOGS_EXPORTER";
+        /// Base address of a Loki, or of a sidecar's OTLP over HTTP: log lines are shipped there, too, by tracing-loki; not by default.
+        pub loki: Option<HttpUrl> = none, "LOKI_URL";
         /// The service's name in its telemetry; only for `serve`, where a process is one service.
         pub service_name: Option<String> = none, "OTEL_SERVICE_NAME";
         /// More attributes for every span and line: key=value,key=value.
@@ -46,12 +52,15 @@ impl Telemetry {
     /// is for the sidecar, which exports nothing about itself and whose requests are not worth a line.
     pub fn of(&self, service: &str, endpoint: Option<&str>) -> telemetry::Config {
         let endpoint = endpoint.filter(|_| !self.disabled);
-        let export = endpoint.map(|default| Export {
+        let (traces, logs) = (self.traces_exporter.sends(), self.logs_exporter.sends());
+        let export = endpoint.filter(|_| traces || logs).map(|default| Export {
             endpoint: self.endpoint.as_ref().map_or(default, HttpUrl::as_str).to_owned(),
             timeout: self.timeout.0,
             delay: self.delay.0,
             trace_queue: self.trace_queue.0,
             log_queue: self.log_queue.0,
+            traces,
+            logs,
         });
         telemetry::Config {
             service: service.to_owned(),
@@ -61,6 +70,7 @@ impl Telemetry {
             attributes: self.resource_attributes.0.clone(),
             requests: endpoint.is_some() || self.disabled,
             export,
+            loki: endpoint.and(self.loki.as_ref()).map(|url| url.as_str().to_owned()),
             sampling: self.sampler.with(self.sampler_ratio.get()),
             filter: self.filter.0.clone(),
         }
@@ -124,6 +134,33 @@ impl Value for Milliseconds {
         match text.trim().parse() {
             Ok(0) | Err(_) => Err("is not a number of milliseconds".to_owned()),
             Ok(number) => Ok(Milliseconds(Duration::from_millis(number))),
+        }
+    }
+}
+
+/// Where a signal goes, by its standard name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exporter {
+    /// To the OTLP receiver.
+    Otlp,
+    /// Nowhere.
+    None,
+}
+
+impl Exporter {
+    fn sends(self) -> bool {
+        self == Exporter::Otlp
+    }
+}
+
+impl Value for Exporter {
+    const EXPECTED: &'static str = "otlp or none";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        match text.trim().to_ascii_lowercase().as_str() {
+            "otlp" => Ok(Exporter::Otlp),
+            "none" => Ok(Exporter::None),
+            _ => Err("is no exporter of this program".to_owned()),
         }
     }
 }
@@ -306,5 +343,24 @@ mod tests {
         assert_eq!(to(&[other]).as_deref(), Some("http://collector:4318"));
         assert_eq!(to(&[other, ("OTEL_SDK_DISABLED", "true")]), None);
         assert!(!Telemetry::from_pairs(&[]).of("sidecar", None).requests);
+    }
+
+    #[test]
+    fn each_way_out_can_be_chosen() {
+        let chosen = |pairs: &[(&str, &str)]| {
+            let config = Telemetry::from_pairs(pairs).of("x", Some("http://127.0.0.1:1"));
+            let otlp = config.export.map(|to| (to.traces, to.logs));
+            (otlp, config.loki)
+        };
+        assert_eq!(chosen(&[]), (Some((true, true)), None));
+        let url = ("LOKI_URL", "http://loki:3100/");
+        let to = Some("http://loki:3100".to_owned());
+        let no_logs = ("OTEL_LOGS_EXPORTER", "none");
+        assert_eq!(chosen(&[url, no_logs]), (Some((true, false)), to.clone()));
+        let no_traces = ("OTEL_TRACES_EXPORTER", "none");
+        assert_eq!(chosen(&[url, no_logs, no_traces]), (None, to));
+        assert_eq!(chosen(&[url, ("OTEL_SDK_DISABLED", "true")]), (None, None));
+        assert_eq!(Telemetry::from_pairs(&[url]).of("sidecar", None).loki, None);
+        assert!(Exporter::parse("console").is_err());
     }
 }

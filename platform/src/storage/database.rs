@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use telemetry::Telemetry;
 
-use super::{Db, Location, Migrated, Migrations, backup, migrate};
+use super::{Db, Location, Migrated, Migrations, Restore, backup, migrate};
 
 /// Where a service's database is, what lets one in, and what schema it has.
 #[derive(Clone, Debug)]
@@ -53,7 +53,7 @@ impl Database {
     /// Copies it into the new file `to` while its service runs.
     ///
     /// # Errors
-    /// As [`backup`](backup::backup), and when it is on a server.
+    /// There is no such file, `to` is there already or cannot be written, the copy is not whole; or the database is on a server.
     pub async fn backup(&self, to: &Path) -> anyhow::Result<()> {
         backup::backup(self.file()?, to, self.migrations).await
     }
@@ -61,9 +61,9 @@ impl Database {
     /// Looks whether the backup `from` can take its place, and sees to it that nobody uses it meanwhile.
     ///
     /// # Errors
-    /// As [`backup::Restore::prepare`], and when it is on a server.
-    pub async fn restore(&self, from: &Path) -> anyhow::Result<backup::Restore> {
-        backup::Restore::prepare(from, self.file()?, self.migrations).await
+    /// As [`Restore::prepare`], and when it is on a server.
+    pub async fn restore(&self, from: &Path) -> anyhow::Result<Restore> {
+        Restore::prepare(from, self.file()?, self.migrations).await
     }
 
     /// The file that it is.

@@ -37,6 +37,7 @@ pub(crate) fn run(action: &str, matches: &ArgMatches) -> Result<(), Failure> {
     let (stderr, stderr_guard) = Stdout::on_stderr()?; // stdout is for the answer
     let mut settings = telemetry.of(accounts::NAME, Some(DEFAULT_OTLP));
     settings.sampling = Sampling { parent_based: false, ratio: 0.0 }; // a few statements are no request
+    settings.loki = None; // it would be over before that way is open
     let telemetry = Telemetry::start(&settings, &stderr)
         .map_err(|error| cannot_start(Target::Accounts, &error))?;
     let runtime = telemetry.runtime(1)?;

@@ -24,6 +24,7 @@ use platform::{
 };
 use serde::Serialize;
 use songs::paging;
+use tracing::{Instrument as _, Span};
 use utoipa::ToSchema;
 
 use crate::{
@@ -76,9 +77,10 @@ async fn export(
     let first = store::oldest(&wallet.db, caller.id, 0, PAGE).await?;
     let export = Export { db: wallet.db, user: caller.id, format, begun: false };
     // The statements of later pages belong to this request's trace, though its answer has begun.
-    let context = Context::current();
-    let pages =
-        try_unfold(Some((export, first)), move |state| step(state).with_context(context.clone()));
+    let (context, lines) = (Context::current(), Span::current());
+    let pages = try_unfold(Some((export, first)), move |state| {
+        step(state).with_context(context.clone()).instrument(lines.clone())
+    });
     let mut response = Body::from_stream(pages).into_response();
     let headers = response.headers_mut();
     match format {

@@ -139,8 +139,16 @@ impl Jaeger {
     /// # Errors
     /// It cannot be reached.
     pub fn trace_ids(&self, service: &str) -> Result<BTreeSet<String>> {
+        Ok(self.traces_of(service)?.into_keys().collect())
+    }
+
+    /// The same traces, with all spans that it shows of each.
+    ///
+    /// # Errors
+    /// It cannot be reached.
+    pub fn traces_of(&self, service: &str) -> Result<BTreeMap<String, Vec<Span>>> {
         let traces = self.traces("/api/traces", &[("service", service), ("limit", "10000")])?;
-        Ok(traces.into_iter().map(|it| it.id).collect())
+        Ok(traces.into_iter().map(|it| (it.id.clone(), it.spans().collect())).collect())
     }
 
     fn traces(&self, path: &str, query: &[(&str, &str)]) -> Result<Vec<Trace>> {

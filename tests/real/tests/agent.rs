@@ -95,6 +95,53 @@ fn lines_that_come_by_lokis_push_are_found_as_those_that_come_by_otlp() {
 }
 
 #[test]
+fn one_query_finds_the_lines_of_a_request_whichever_way_they_came() {
+    let data = tempfile::tempdir().unwrap();
+    let loki = Loki::start(Ports::Free, data.path()).unwrap();
+    let destination = ("SIDECAR_LOGS_ENDPOINT", loki.otlp_url());
+    for shape in [Shape::One, Shape::Each] {
+        let (mut app, ada) = App::start_shipping(shape, &[(destination.0, &destination.1)]);
+        let id = app.get("/api/musics/?limit=1", &ada).trace_id().to_owned();
+        // The environment is a label whichever way, too.
+        let labels = "service_name=\"gateway\", deployment_environment_name=\"development\"";
+        eventually("Loki has the access line of either way", || {
+            let query = format!("{{{labels}}} | trace_id=\"{id}\"");
+            let lines = loki.query(&query).map_err(|it| it.to_string())?;
+            let texts: Vec<_> = lines.iter().map(|it| it.text.as_str()).collect();
+            let library = texts.iter().filter(|it| it.contains("\"message\":\"request\"")).count();
+            let otlp = texts.iter().filter(|it| **it == "request").count();
+            if (library, otlp) == (1, 1) { Ok(()) } else { Err(format!("{texts:#?}")) }
+        });
+        app.stop();
+    }
+}
+
+#[test]
+fn a_real_loki_takes_lines_without_anything_beside_the_service() {
+    let data = tempfile::tempdir().unwrap();
+    let loki = Loki::start(Ports::Free, data.path()).unwrap();
+    let url = loki.url();
+    let app = App::start_with(Shape::One, &[("LOKI_URL", &url), ("OTEL_LOGS_EXPORTER", "none")]);
+    let ada = app.someone("ada");
+    let fed = || app.metric("gateway", "telemetry_loki_fed_lines_total");
+    let id = eventually("a line is fed", || {
+        let before = fed();
+        let id = app.get("/api/musics/?limit=1", &ada).trace_id().to_owned();
+        if fed() > before { Ok(id) } else { Err(format!("{before:?}")) }
+    });
+    eventually("the line is in Loki", || {
+        let query = format!("{{service_name=\"gateway\"}} | json | trace_id=\"{id}\"");
+        let lines = loki.query(&query).map_err(|it| it.to_string())?;
+        if lines.len() == 1 { Ok(()) } else { Err(format!("{lines:?}")) }
+    });
+    eventually("all that was fed is acknowledged", || {
+        let part = |term: &str| app.metric("gateway", &format!("telemetry_loki_{term}"));
+        let books = [part("fed_lines_total"), part("acknowledged_lines_total")];
+        if books[0] == books[1] { Ok(()) } else { Err(format!("{books:?}")) }
+    });
+}
+
+#[test]
 fn what_was_received_is_delivered_through_crashes_of_agent_and_destination() {
     let data = tempfile::tempdir().unwrap();
     let mut jaeger = Jaeger::start(Storage::Badger, Ports::Free, data.path()).unwrap();

@@ -3,14 +3,17 @@
 mod agent;
 mod ancestor;
 mod command;
+mod days;
 mod documents;
 mod generated;
 #[expect(dead_code, reason = "the journeys use the rest of it")]
 #[path = "../../journeys/harness.rs"]
 mod harness;
 mod jaeger;
+mod ledger;
 mod pages;
 mod playlists;
 mod postgres;
 mod songs;
 mod stack;
+mod strangers;

@@ -29,7 +29,8 @@ use crate::{
     otlp::Refusal,
 };
 
-/// How much goes at once, unless one request is larger.
+/// How much goes at once, unless one request is larger. Never more than an eighth of the spool: what is being delivered cannot be dropped, so
+/// newer ones would have to.
 const BATCH_BYTES: u64 = 1 << 20;
 /// Spans, lines or points at once.
 const BATCH_ITEMS: u64 = 8192;
@@ -46,6 +47,7 @@ pub(crate) struct Pipeline {
     signal: &'static str,
     spool: Spool,
     destination: Destination,
+    batch_bytes: u64,
     /// Where not all traces go on.
     sampler: Option<Arc<Sampler>>,
     state: Arc<State>,
@@ -88,12 +90,13 @@ impl Pipeline {
             format!("the spool of {signal} cannot be used; SIDECAR_SPOOL says where it is")
         })?;
         let destination = Destination::new(endpoint.as_str(), signal)?;
+        let batch_bytes = BATCH_BYTES.min(limits.bytes / 8);
         let sampler = (signal == "traces" && config.sampling_ratio.get() < 1.0).then(|| {
             let (ratio, slow) = (config.sampling_ratio.get(), config.sampling_slow);
             Arc::new(Sampler::new(ratio, slow, config.sampling_wait))
         });
         let state = Arc::default();
-        let pipeline = Pipeline { signal, spool, destination, sampler, state };
+        let pipeline = Pipeline { signal, spool, destination, batch_bytes, sampler, state };
         pipeline.tell_what_was_found();
         let (deliverer, caretaker) = (pipeline.clone(), pipeline.clone());
         parts.background.spawn(|ending| Delivery::new(deliverer, ending).run(reader));
@@ -257,7 +260,9 @@ impl Delivery {
     /// Whether the next batch is settled; `None` when nothing may go.
     async fn deliver_next(&mut self, reader: &mut Reader) -> Option<bool> {
         let wait = self.pipeline.sampler.as_ref().map_or(Duration::ZERO, |it| it.wait());
-        match block_in_place(|| reader.next_older_than(wait, BATCH_BYTES, BATCH_ITEMS)) {
+        match block_in_place(|| {
+            reader.next_older_than(wait, self.pipeline.batch_bytes, BATCH_ITEMS)
+        }) {
             Ok(batch) => Some(self.attempt(batch?).await),
             Err(error) => {
                 let (reason, why) = ("unreadable", chain(&error));

@@ -1,7 +1,7 @@
 //! Loki's push API, for programs that ship their lines that way: `POST /loki/api/v1/push`, as JSON or as protobuf packed by snappy.
 //!
 //! What arrives becomes the log records that OTLP would have brought, and goes the same ways. A label is an attribute of the resource
-//! (`service_name` is OTLP's `service.name`), `level` the severity, a line the body, structured metadata are attributes. `trace_id` and
+//! (`service_name` is OTLP's `service.name`, `deployment_environment_name` its `deployment.environment.name`), `level` the severity, a line the body, structured metadata are attributes. `trace_id` and
 //! `span_id` become those of the record, out of the metadata or out of a line that is a JSON object: so one query finds a line, however
 //! it came.
 
@@ -35,6 +35,7 @@ use super::{
     status::{RETRY_AFTER_SECONDS, Refusal},
     weight,
 };
+use crate::meter;
 
 /// The labels that may name the service; Loki itself looks for them.
 const SERVICE: [&str; 5] = ["service_name", "service", "app", "application", "job"];
@@ -82,12 +83,13 @@ async fn receive(receiver: &Receiver, headers: &HeaderMap, body: Body) -> Result
         };
         Ok((pushed, None))
     };
-    receiver.keep_decoded::<ExportLogsServiceRequest>(arrived, false, decode).await?;
+    let added = receiver.keep_decoded::<ExportLogsServiceRequest>(arrived, false, decode).await?;
+    meter::pushed(added.accepted);
     Ok(())
 }
 
 fn from_json(text: &[u8], share: &mut Share) -> Result<ExportLogsServiceRequest, Refusal> {
-    share.grow(weight::of_json(text))?;
+    share.grow(weight::of_json_push(text))?;
     let push: JsonPush =
         serde_json::from_slice(text).map_err(|error| Refusal::BadData(error.to_string()))?;
     let streams = push.streams.into_iter().map(|JsonStream { stream, values }| {
@@ -145,8 +147,10 @@ fn resource_logs(mut labels: Labels, mut records: Vec<LogRecord>) -> ResourceLog
     }
     let service = SERVICE.iter().find_map(|name| labels.remove(*name));
     let service = service.map(|it| attribute("service.name".to_owned(), it));
+    let environment = labels.remove("deployment_environment_name");
+    let environment = environment.map(|it| attribute("deployment.environment.name".to_owned(), it));
     let others = labels.into_iter().map(|(name, value)| attribute(name, value));
-    let attributes = service.into_iter().chain(others).collect();
+    let attributes = service.into_iter().chain(environment).chain(others).collect();
     let resource = Some(Resource { attributes, ..Resource::default() });
     let scope_logs = vec![ScopeLogs { log_records: records, ..ScopeLogs::default() }];
     ResourceLogs { resource, scope_logs, ..ResourceLogs::default() }
@@ -224,7 +228,11 @@ fn read_labels(text: &str) -> Result<Labels, Refusal> {
             None if after.is_empty() => after,
             None => return Err(wrong()),
         };
-        labels.insert(name.trim().to_owned(), value);
+        let name = name.trim();
+        if name.is_empty() {
+            return Err(wrong());
+        }
+        labels.insert(name.to_owned(), value);
     }
     Ok(labels)
 }

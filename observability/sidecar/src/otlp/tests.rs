@@ -1,5 +1,7 @@
 //! The receivers over real sockets, as OpenTelemetry's exporters meet them.
 
+mod loki;
+
 use std::{io::Write, sync::Arc};
 
 use flate2::{Compression, write::GzEncoder};
@@ -51,7 +53,7 @@ async fn start(budget: usize) -> Receivers {
     };
     let agent = Agent::default();
     let receiver = Receiver { store: store.clone(), agent, budget: budget.clone() };
-    let http = serve(http(receiver.clone())).await;
+    let http = serve(http(receiver.clone()).merge(super::loki(receiver.clone()))).await;
     let grpc = serve(grpc(receiver)).await;
     let client = Client::builder().no_proxy().build().unwrap();
     Receivers { store, http, grpc, client, budget }

@@ -105,8 +105,8 @@ static SUMMARY_POINT: Shape =
 static EXEMPLAR: Shape = Shape(&[(7, list::<KeyValue>(&KEY_VALUE))]);
 
 /// Of Loki's push, as the log records that it becomes.
-pub(super) static PUSH: Shape =
-    Shape(&[(1, List(size_of::<Stream>() + size_of::<ResourceLogs>(), &PUSH_STREAM))]);
+pub(super) static PUSH: Shape = Shape(&[(1, List(STREAM, &PUSH_STREAM))]);
+const STREAM: usize = size_of::<Stream>() + size_of::<ResourceLogs>() + size_of::<ScopeLogs>();
 static PUSH_STREAM: Shape =
     Shape(&[(2, List(size_of::<Entry>() + size_of::<LogRecord>(), &PUSH_ENTRY))]);
 static PUSH_ENTRY: Shape = Shape(&[(1, One(&FLAT)), (3, List(2 * size_of::<KeyValue>(), &FLAT))]);
@@ -195,7 +195,23 @@ pub(crate) fn of_json(text: &[u8]) -> usize {
     sum
 }
 
-/// The same while it is a tree of [`serde_json::Value`], in addition.
+/// The same of Loki's push, with the log records that it becomes: a list in a list is a line.
+pub(super) fn of_json_push(text: &[u8]) -> usize {
+    const LINE: usize = size_of::<Entry>() + size_of::<LogRecord>();
+    let mut sum = of_json(text);
+    let mut before = b' ';
+    for byte in text.iter().copied().filter(|byte| !byte.is_ascii_whitespace()) {
+        sum += match (byte, before) {
+            (b'[', b'[') => 4 * LINE,
+            (b'[', b',') => 2 * LINE,
+            _ => 0,
+        };
+        before = byte;
+    }
+    sum
+}
+
+/// What [`of_json`] weighs, while it is a tree of [`serde_json::Value`], in addition.
 pub(crate) fn of_json_tree(text: &[u8]) -> usize {
     /// A node of the map behind an object: eleven keys and values.
     const NODE: usize = 11 * (size_of::<String>() + size_of::<serde_json::Value>()) + 24;

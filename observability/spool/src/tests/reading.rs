@@ -65,6 +65,21 @@ fn what_was_being_delivered_when_the_process_was_killed_counts_as_redelivered() 
 }
 
 #[test]
+fn what_a_killed_process_had_tried_counts_once_however_often_it_is_refused_afterwards() {
+    let disk = Disk::default();
+    let (spool, mut reader) = open(&disk, LARGE);
+    spool.append(5, &payload(1, 10)).unwrap();
+    let _batch = next(&mut reader).unwrap();
+    let killed = disk.image();
+    let (spool, mut reader) = open(&killed, LARGE);
+    for _ in 0..3 {
+        next(&mut reader).unwrap().retry();
+    }
+    assert_eq!(drain(&mut reader), [1]);
+    assert_eq!((spool.books().delivered, spool.books().redelivered), (5, 5));
+}
+
+#[test]
 fn attempts_against_a_destination_that_is_down_do_not_fill_the_spool() {
     let disk = Disk::default();
     let (spool, mut reader) = open(&disk, LARGE);

@@ -1,0 +1,99 @@
+//! A start that cannot be, an end, and a start after that.
+
+use std::{fs, time::Duration};
+
+use crate::{
+    destination::{Answer, Destination},
+    kit::Agent,
+};
+
+const NOWHERE: &str = "http://127.0.0.1:1";
+
+#[tokio::test]
+async fn a_folder_that_another_has_is_one_clear_sentence() {
+    let folder = tempfile::tempdir().unwrap();
+    let agent = Agent::start(NOWHERE, Some(folder.path()), &[]).await;
+    let told = Agent::try_start(NOWHERE, Some(folder.path()), &[]).await.err().unwrap();
+    let expected = format!(
+        "the spool of traces cannot be used; SIDECAR_SPOOL says where it is: the spool folder {} is in use by another \
+         process: stop that one, or give this one a folder of its own",
+        folder.path().join("traces").display()
+    );
+    assert_eq!(told, expected);
+    agent.send([1]).await; // the first one does not notice
+    assert_eq!(agent.books("traces").await["in_spool"], 1);
+}
+
+#[tokio::test]
+async fn a_segment_of_a_newer_version_is_one_clear_sentence_and_left_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let agent = Agent::start(NOWHERE, Some(folder.path()), &[]).await;
+    agent.send([1]).await;
+    agent.stop().await;
+    let segment = folder.path().join("traces/00000000000000000001.spool");
+    let mut bytes = fs::read(&segment).unwrap();
+    // The version, and the checksum of what stands before itself.
+    bytes[8..12].copy_from_slice(&2_u32.to_le_bytes());
+    let mut checksum = flate2::Crc::new();
+    checksum.update(&bytes[..12]);
+    bytes[12..16].copy_from_slice(&checksum.sum().to_le_bytes());
+    fs::write(&segment, &bytes).unwrap();
+    let told = Agent::try_start(NOWHERE, Some(folder.path()), &[]).await.err().unwrap();
+    assert!(told.contains("is in version 2 of the spool's format"), "{told}");
+    assert!(told.contains("run the program that wrote it") && !told.contains('\n'), "{told}");
+    assert_eq!(fs::read(&segment).unwrap(), bytes);
+}
+
+#[tokio::test]
+async fn a_folder_that_cannot_be_made_is_one_clear_sentence() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    fs::write(&file, "").unwrap();
+    let told = Agent::try_start(NOWHERE, Some(&file), &[]).await.err().unwrap();
+    let named = told.contains("SIDECAR_SPOOL") && told.contains(file.to_str().unwrap());
+    assert!(named && told.contains("Not a directory"), "{told}");
+}
+
+#[tokio::test]
+async fn stopping_delivers_what_it_can() {
+    let destination =
+        Destination::start(|_, _| Answer::TakenAfter(Duration::from_millis(50))).await;
+    let agent = Agent::start(&destination.url(), None, &[]).await;
+    for id in 1..=5 {
+        assert_eq!(agent.send_large([id], 1 << 20).await.status(), 200); // a batch each
+    }
+    agent.stop().await;
+    assert_eq!(destination.ids(), [1, 2, 3, 4, 5]);
+}
+
+#[tokio::test]
+async fn stopping_takes_a_second_and_what_is_left_is_delivered_by_the_next_start() {
+    let slow = Destination::start(|_, _| Answer::TakenAfter(Duration::from_millis(400))).await;
+    let folder = tempfile::tempdir().unwrap();
+    let agent = Agent::start(&slow.url(), Some(folder.path()), &[]).await;
+    for id in 1..=10 {
+        assert_eq!(agent.send_large([id], 1 << 20).await.status(), 200);
+    }
+    let took = agent.stop().await;
+    // A second for the background, and a quarter for the internal port.
+    assert!(took < Duration::from_millis(2500), "{took:?}");
+    let before = slow.ids().len();
+    assert!((1..10).contains(&before), "{before}");
+    let agent = loop {
+        // The thread of the one before may not have ended: in a program of its own it would have.
+        match Agent::try_start(&slow.url(), Some(folder.path()), &[]).await {
+            Ok(agent) => break agent,
+            Err(error) => assert!(error.contains("in use"), "{error}"),
+        }
+    };
+    let books = agent.settled().await;
+    assert_eq!((&books["received"], &books["delivered"]), (&10.into(), &10.into()), "{books:#}");
+    let mut ids = slow.ids();
+    let twice = ids.len() - 10;
+    ids.dedup();
+    assert_eq!(ids, (1..=10).collect::<Vec<_>>(), "in order, and nothing is missing");
+    assert!(
+        books["redelivered"].as_u64() >= Some(twice as u64) && twice <= 1,
+        "{twice}: {books:#}"
+    );
+}
