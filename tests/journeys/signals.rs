@@ -347,9 +347,8 @@ pub(crate) fn everything_told(app: &App, last: &Reply) -> String {
     everything
 }
 
-#[test]
-fn no_secret_is_in_any_signal() {
-    let app = App::start_with(Shape::One, &[("RUST_LOG", "trace")]);
+/// Signs in right and wrong, and searches. The last answer, and what nobody may find anywhere.
+fn with_secrets(app: &App) -> (Reply, Vec<String>) {
     let token = app.someone("canary.username");
     let basic = app.client().get(format!("{}/api/musics/", app.url("gateway", "api")));
     let basic = Reply::to(basic.basic_auth("canary.username", Some(crate::harness::PASSWORD)));
@@ -358,12 +357,48 @@ fn no_secret_is_in_any_signal() {
     let wrong = json!({"username": "canary.username", "password": "canary wrong password"});
     let last = app.post("/api-token-auth/", "", wrong);
     assert_eq!(last.status, 401);
+    let (secrets, personal) = (
+        [token.as_str(), crate::harness::PASSWORD, "canary wrong password"],
+        ["canary.username", "canarysearch"],
+    );
+    (last, secrets.into_iter().chain(personal).map(str::to_owned).collect())
+}
+
+#[test]
+fn no_secret_is_in_any_signal() {
+    let app = App::start_with(Shape::One, &[("RUST_LOG", "trace")]);
+    let (last, secrets) = with_secrets(&app);
     let everything = everything_told(&app, &last);
-    let secrets = [token.as_str(), crate::harness::PASSWORD, "canary wrong password"];
-    let personal = ["canary.username", "canarysearch"];
-    for secret in secrets.into_iter().chain(personal) {
-        let found = everything.lines().find(|line| line.contains(secret));
+    for secret in secrets {
+        let found = everything.lines().find(|line| line.contains(&secret));
         assert_eq!(found, None, "{secret}");
+    }
+}
+
+#[test]
+fn no_secret_waits_in_the_spool() {
+    let nobody = "http://127.0.0.1:1";
+    let settings = [
+        ("RUST_LOG", "trace"),
+        ("SIDECAR_TRACES_ENDPOINT", nobody),
+        ("SIDECAR_LOGS_ENDPOINT", nobody),
+    ];
+    let app = App::start_with(Shape::One, &settings);
+    let (last, secrets) = with_secrets(&app);
+    let folder = app.data.path().join("data/spool");
+    let id: Vec<u8> = (0..16)
+        .map(|at| u8::from_str_radix(&last.trace_id()[2 * at..2 * at + 2], 16).unwrap())
+        .collect();
+    let contains = |all: &[u8], part: &[u8]| all.windows(part.len()).any(|it| it == part);
+    for signal in ["traces", "logs"] {
+        let waiting = eventually("the last request waits in the spool", || {
+            let segment = folder.join(signal).join("00000000000000000001.spool");
+            let bytes = std::fs::read(segment).map_err(|error| error.to_string())?;
+            if contains(&bytes, &id) { Ok(bytes) } else { Err(format!("{} bytes", bytes.len())) }
+        });
+        for secret in &secrets {
+            assert!(!contains(&waiting, secret.as_bytes()), "{secret} is in the spool of {signal}");
+        }
     }
 }
 
