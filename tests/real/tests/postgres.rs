@@ -338,8 +338,10 @@ fn each_way_of_not_getting_in_is_one_sentence_with_the_setting_and_the_remedy() 
     sql(&superuser, &["DROP TABLE bookmarks"]);
     let settings = [("CATALOG_DATABASE", &*url), ("CATALOG_DATABASE_PASSWORD_FILE", &*password)];
     for told in ["version 1 (1 musics)", "version 1 (nothing to do)"] {
-        let (code, _, stderr) = Process::launch(&["migrate"], directory.path(), &settings).end();
-        assert!(code == Some(0) && stderr.contains(&format!("{url}: {told}")), "{stderr}");
+        let (code, stdout, stderr) =
+            Process::launch(&["migrate"], directory.path(), &settings).end();
+        assert_eq!(code, Some(0), "{stderr}");
+        assert!(stdout.contains(&format!("{url}: {told}")), "{stdout}");
     }
     sql(&superuser, &["UPDATE _sqlx_migrations SET checksum = 'x'"]);
     refuses(&url, &password, 3, &["made by another build"]);
