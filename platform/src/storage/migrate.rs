@@ -81,6 +81,21 @@ pub(super) struct Place<'a> {
     pub(super) foreign: bool,
 }
 
+/// That a database has the version that this program has.
+pub(super) fn is_this_version(
+    name: &str,
+    version: Option<i64>,
+    migrations: &Migrations,
+) -> anyhow::Result<()> {
+    if version == migrations.list.iter().map(|it| it.version).max() {
+        return Ok(());
+    }
+    Err(anyhow!(
+        "the database {name} has another version than this program; use the program that the service runs, or \
+         `musicwallet migrate` while it is stopped"
+    ))
+}
+
 /// Applies what is missing, after a look at what is there: a newer database stays untouched.
 pub(super) async fn run<C: Migrate>(
     place: &Place<'_>,

@@ -110,11 +110,11 @@ impl Db {
         Ok(Db { inner: Arc::new(inner) })
     }
 
-    /// Opens a database beside the service that may be using it, for an operator's few statements. A file has to be there and to have the
-    /// version of this program: nothing is created or migrated. A database on a server is opened as by [`Db::open`].
+    /// Opens a database beside the service that may be using it, for an operator's few statements. It has to be there and to have the
+    /// version of this program: nothing is created or migrated.
     ///
     /// # Errors
-    /// As [`Db::open`], and when the file is missing or has another version.
+    /// As [`Db::open`], and when it is missing or has another version.
     pub async fn attach(
         location: impl Into<Location>,
         password_file: Option<&Path>,
@@ -126,7 +126,10 @@ impl Db {
                 sqlite::has_this_version(&path, migrations).await?;
                 Inner::pools(&path, migrations, telemetry, None).await?
             }
-            Location::Server(server) => Inner::postgres(&server, migrations, telemetry).await?,
+            Location::Server(server) => {
+                let schema = postgres::schema_of_this_version(&server, migrations).await?;
+                Inner::pool(&server, migrations, telemetry, &schema)
+            }
         };
         Ok(Db { inner: Arc::new(inner) })
     }
@@ -196,12 +199,21 @@ impl Inner {
         telemetry: &Telemetry,
     ) -> anyhow::Result<Inner> {
         let (schema, _) = postgres::prepare(server, migrations).await?;
+        Ok(Inner::pool(server, migrations, telemetry, &schema))
+    }
+
+    fn pool(
+        server: &Server,
+        migrations: &Migrations,
+        telemetry: &Telemetry,
+        schema: &str,
+    ) -> Inner {
         let namespace = format!("{}|{schema}", server.database);
         let options = postgres::options(server, migrations);
         let pool = Pool::postgres(migrations.service(), options, CONNECTIONS);
         let (telemetry, dialect) = (telemetry.clone(), Dialect::Postgres);
         let (reader, writer) = (pool.clone(), pool);
-        Ok(Inner { telemetry, dialect, namespace, reader, writer, _lock: None })
+        Inner { telemetry, dialect, namespace, reader, writer, _lock: None }
     }
 
     fn statement<'a>(&'a self, on: On<'a>, summary: &'static str, text: Sql) -> Query<'a> {

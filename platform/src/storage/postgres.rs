@@ -36,6 +36,8 @@ fn base(server: &Server, migrations: &Migrations) -> PgConnectOptions {
         .database(&server.database)
         .ssl_mode(PgSslMode::Disable)
         .application_name(&migrations.service())
+        // "already exists, skipping" is no news.
+        .options([("client_min_messages", "warning")])
         // The spans have the statements.
         .disable_statement_logging()
 }
@@ -48,13 +50,39 @@ pub(super) async fn prepare(
     let explain = |cause| explain(server, migrations, cause);
     // A migration may take its time; somebody else's may, too.
     let options = base(server, migrations).options([("lock_timeout", "60s")]);
-    let connecting = tokio::time::timeout(CONNECT, PgConnection::connect_with(&options)).await;
-    let late = || std::io::Error::from(std::io::ErrorKind::TimedOut).into();
-    let mut connection = connecting.map_err(|_| explain(late()))?.map_err(explain)?;
+    let mut connection = connect(&options).await.map_err(explain)?;
     let migrated = migrated(server, migrations, &mut connection).await;
     // It also lets go of the lock. What matters is done.
     drop(connection.close().await);
     migrated
+}
+
+async fn connect(options: &PgConnectOptions) -> sqlx::Result<PgConnection> {
+    let late = |_| std::io::Error::from(std::io::ErrorKind::TimedOut);
+    tokio::time::timeout(CONNECT, PgConnection::connect_with(options)).await.map_err(late)?
+}
+
+/// The schema of a database that has the version of this program. Nothing is migrated.
+pub(super) async fn schema_of_this_version(
+    server: &Server,
+    migrations: &Migrations,
+) -> anyhow::Result<String> {
+    let explain = |cause| explain(server, migrations, cause);
+    let mut connection = connect(&options(server, migrations)).await.map_err(explain)?;
+    // Null where there is no such table, or none that may be seen.
+    let here = "SELECT current_schema()::text, to_regclass('_sqlx_migrations') IS NOT NULL";
+    let found: sqlx::Result<(Option<String>, Option<i64>)> = async {
+        let (schema, has) =
+            sqlx::query_as::<_, (Option<String>, bool)>(here).fetch_one(&mut connection).await?;
+        let version = sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations");
+        let version = if has { version.fetch_one(&mut connection).await? } else { None };
+        Ok((schema, version))
+    }
+    .await;
+    drop(connection.close().await); // what matters is done
+    let (schema, version) = found.map_err(explain)?;
+    migrate::is_this_version(&server.to_string(), version, migrations)?;
+    Ok(schema.unwrap_or_default())
 }
 
 async fn migrated(

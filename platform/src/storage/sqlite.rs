@@ -73,13 +73,7 @@ pub(super) async fn has_this_version(path: &Path, migrations: &Migrations) -> an
     let version = version.fetch_one(&mut connection).await;
     connection.close().await.map_err(explain)?;
     let version: Option<i64> = version.map_err(explain)?;
-    if version != migrations.list.iter().map(|it| it.version).max() {
-        return Err(anyhow!(
-            "the database {shown} has another version than this program; use the program that the service runs, or \
-             `musicwallet migrate` while it is stopped"
-        ));
-    }
-    Ok(())
+    migrate::is_this_version(&shown.to_string(), version, migrations)
 }
 
 /// How every connection of ours is set up; readers add that they only read.
