@@ -1,7 +1,8 @@
 //! Work that goes on beside the requests and has something to finish when the service stops.
 
-use std::{fmt, time::Duration};
+use std::{fmt, panic::AssertUnwindSafe, time::Duration};
 
+use futures_util::FutureExt;
 use tokio::time::timeout;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -25,7 +26,12 @@ impl Background {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        self.tasks.spawn(task(self.ending.clone()));
+        let task = AssertUnwindSafe(task(self.ending.clone())).catch_unwind();
+        self.tasks.spawn(async {
+            if task.await.is_err() {
+                tracing::error!("work in the background has ended by a panic, and does not go on");
+            }
+        });
     }
 
     /// Asks the tasks to end, and waits for them.

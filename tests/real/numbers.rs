@@ -45,16 +45,32 @@ const PASSWORD: &str = "seven brave otters sing";
 fn main() -> Outcome<()> {
     machine()?;
     let client = Client::builder().timeout(Duration::from_secs(150)).no_proxy().build()?;
-    starting(&client)?;
-    import(&client)?;
-    for postgres in [false, true] {
-        libraries(&client, postgres)?;
-        requests(&client, postgres)?;
+    let only: Vec<String> = std::env::args().skip(1).collect();
+    let wanted = |part: &str| only.is_empty() || only.iter().any(|it| it == part);
+    if wanted("start") {
+        starting(&client)?;
     }
-    finding(&client)?;
-    signing_in(&client)?;
-    for spool in ["./data/spool", "memory"] {
-        forwarding(&client, spool)?;
+    if wanted("import") {
+        import(&client)?;
+    }
+    for postgres in [false, true] {
+        if wanted("libraries") {
+            libraries(&client, postgres)?;
+        }
+        if wanted("requests") {
+            requests(&client, postgres)?;
+        }
+    }
+    if wanted("search") {
+        finding(&client)?;
+    }
+    if wanted("sign-ins") {
+        signing_in(&client)?;
+    }
+    if wanted("agent") {
+        for spool in ["./data/spool", "memory"] {
+            forwarding(&client, spool)?;
+        }
     }
     Ok(())
 }
@@ -475,7 +491,8 @@ fn forwarding(client: &Client, spool: &str) -> Outcome<()> {
         let told: Value = client.get(&books).send()?.json()?;
         let flow = &told["pipelines"][0];
         if flow["in_spool"] == 0 {
-            if flow["delivered"] != sent {
+            // The services have some spans of their own.
+            if flow["delivered"].as_u64().is_none_or(|delivered| delivered < sent) {
                 return Err(format!("{sent} were sent: {flow}").into());
             }
             break;

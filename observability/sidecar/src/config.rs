@@ -21,7 +21,7 @@ platform::settings! {
         pub logs_endpoint: Option<HttpUrl> = none, "SIDECAR_LOGS_ENDPOINT";
         /// The OTLP address that metrics go on to, without `/v1/metrics`: Prometheus', such as `http://prometheus:9090/api/v1/otlp`. Without it they are refused. The services' own are scraped and do not come this way.
         pub metrics_endpoint: Option<HttpUrl> = none, "SIDECAR_METRICS_ENDPOINT";
-        /// The folder in which telemetry waits for its destination, or `memory`, which a killed process loses.
+        /// The folder in which telemetry waits for its destination, or `memory`, which ends with the process: what cannot be delivered within its last second is lost.
         pub spool: SpoolPlace = "./data/spool", "SIDECAR_SPOOL";
         /// How much of each signal may wait; the oldest is dropped first, and counted.
         pub spool_size: ByteSize = "512MiB", "SIDECAR_SPOOL_SIZE";

@@ -33,7 +33,8 @@ pub fn endpoints(
     meter::start();
     tokio::spawn(meter::watch(store.clone(), parts.stopping.clone()));
     let agent = Agent::start(config, parts)?;
-    tokio::spawn(meter::watch_agent(agent.clone(), parts.stopping.clone()));
+    let watched = agent.clone();
+    parts.background.spawn(|ending| meter::watch_agent(watched, ending));
     let receiver = Receiver { store: store.clone(), agent, budget: Budget::new(IN_FLIGHT) };
     let hosts = |router: Router| {
         let router = match &credential {

@@ -108,10 +108,10 @@ fn stored(stats: &Stats) {
     }
 }
 
-/// Keeps the books of the agent fresh. Ends with `stopping`.
-pub(crate) async fn watch_agent(agent: Agent, stopping: CancellationToken) {
+/// Keeps the books of the agent fresh, until its last.
+pub(crate) async fn watch_agent(agent: Agent, ending: CancellationToken) {
     let mut tick = tokio::time::interval(Duration::from_secs(1));
-    while stopping.run_until_cancelled(tick.tick()).await.is_some() {
+    while ending.run_until_cancelled(tick.tick()).await.is_some() {
         agent.pipelines().iter().for_each(booked);
     }
 }

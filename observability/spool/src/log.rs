@@ -421,7 +421,11 @@ impl Log {
     }
 
     pub(crate) fn sync_failed(&mut self, volumes: Volumes) {
-        self.unsynced.extend(volumes);
+        for (number, volume) in volumes {
+            if self.unsynced.iter().all(|it| it.0 != number) {
+                self.unsynced.push((number, volume));
+            }
+        }
         self.names_changed = true;
     }
 

@@ -50,24 +50,37 @@ async fn copy(path: &Path, to: &Path, migrations: &Migrations) -> anyhow::Result
     let copied = sqlx::query("VACUUM INTO $1").bind(name).execute(&mut connection).await;
     connection.close().await?;
     copied.map_err(|cause| sqlite::explain(path, migrations, cause.into()))?;
-    check(to, migrations).await
+    check(to, to, migrations).await
 }
 
-/// A backup that can be put in the place of a database; nobody uses that one as long as this lives.
+/// A backup that has been copied beside the database in whose place it will be; nobody uses that one as long as this lives. Dropped, it
+/// is gone, and all is as it was.
 #[derive(Debug)]
 pub struct Restore {
-    from: PathBuf,
     path: PathBuf,
-    migrations: Migrations,
+    copy: PathBuf,
+    lock: File,
+}
+
+/// A backup in its place.
+#[derive(Debug)]
+pub struct Restored {
+    path: PathBuf,
+    before: PathBuf,
+    /// What was there, by the ends of its files' names.
+    moved: Vec<&'static str>,
     _lock: File,
 }
 
+/// A database is a file with a log and an index of the log. They belong together: a log is replayed over whatever database it lies beside.
+const PARTS: [&str; 3] = ["", "-wal", "-shm"];
+
 impl Restore {
-    /// Looks at everything and changes nothing: the backup at `from` is whole and not newer than this program, and nobody uses the database
-    /// at `path`.
+    /// Looks whether the backup at `from` is whole and not newer than this program, sees to it that nobody uses the database at `path`, and
+    /// makes a copy there, so that little can fail afterwards.
     ///
     /// # Errors
-    /// One sentence with the remedy.
+    /// One sentence with the remedy; then nothing has changed.
     pub async fn prepare(
         from: &Path,
         path: &Path,
@@ -77,52 +90,71 @@ impl Restore {
             bail!("there is no backup at {}", from.display());
         }
         let lock = sqlite::lock(path, migrations)?;
-        check(from, migrations).await?;
-        Ok(Restore {
-            from: from.to_owned(),
-            path: path.to_owned(),
-            migrations: *migrations,
-            _lock: lock,
-        })
+        let copy = beside(path, ".restoring");
+        let restore = Restore { path: path.to_owned(), copy, lock };
+        let copied = fs::copy(from, &restore.copy).and_then(|_| {
+            fs::set_permissions(&restore.copy, Permissions::from_mode(0o600))?;
+            File::open(&restore.copy)?.sync_all()
+        });
+        copied.with_context(|| format!("{} cannot be written", restore.copy.display()))?;
+        check(&restore.copy, from, migrations).await?;
+        Ok(restore)
     }
 
-    /// Puts it there, and tells where the database that was there is now.
+    /// Puts it there. What was there goes out of the way as it is, also if it is damaged.
     ///
     /// # Errors
-    /// When a file cannot be written or renamed; then the database is as it was.
-    pub async fn run(self) -> anyhow::Result<Option<PathBuf>> {
-        let Restore { from, path, .. } = &self;
-        let partial = beside(path, ".restoring");
-        let copied = fs::copy(from, &partial).and_then(|_| {
-            fs::set_permissions(&partial, Permissions::from_mode(0o600))?;
-            File::open(&partial)?.sync_all()
-        });
-        copied.with_context(|| format!("{} cannot be written", partial.display()))?;
-        let before = if path.exists() { Some(self.set_aside().await?) } else { None };
-        fs::rename(&partial, path)?;
-        sync_folder(path)?;
-        Ok(before)
-    }
-
-    /// What is in the log of the database that is there goes into its file, which then goes out of the way.
-    async fn set_aside(&self) -> anyhow::Result<PathBuf> {
-        let mut connection = open(&self.path, &self.migrations).await?;
-        let all = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut connection).await;
-        connection.close().await?;
-        all.map_err(|cause| sqlite::explain(&self.path, &self.migrations, cause.into()))?;
-        for suffix in ["-wal", "-shm"] {
-            match fs::remove_file(beside(&self.path, suffix)) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
-                _ => {}
-            }
-        }
+    /// When a file cannot be renamed; then all is as it was.
+    pub fn run(self) -> anyhow::Result<Restored> {
         let now = humantime::format_rfc3339_seconds(SystemTime::now());
         let before = beside(&self.path, &format!(".before-{now}").replace(':', ""));
         if before.exists() {
             bail!("{} is there already; try again in a second", before.display());
         }
-        fs::rename(&self.path, &before)?;
-        Ok(before)
+        let lock = self.lock.try_clone()?;
+        let mut restored =
+            Restored { path: self.path.clone(), before, moved: Vec::new(), _lock: lock };
+        let renamed = restored.set_aside().and_then(|()| fs::rename(&self.copy, &self.path));
+        match renamed.and_then(|()| sync_folder(&self.path)) {
+            Ok(()) => Ok(restored),
+            Err(error) => {
+                restored.undo();
+                Err(error).with_context(|| format!("{} was not restored", self.path.display()))
+            }
+        }
+    }
+}
+
+impl Drop for Restore {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.copy); // after `run` there is none
+    }
+}
+
+impl Restored {
+    /// Where the database that was there is now.
+    pub fn before(&self) -> Option<&Path> {
+        self.moved.contains(&"").then_some(&self.before)
+    }
+
+    /// Puts back what was there.
+    pub fn undo(self) {
+        if self.moved.contains(&"") {
+            for part in self.moved {
+                let _ = fs::rename(beside(&self.before, part), beside(&self.path, part));
+            }
+        }
+    }
+
+    fn set_aside(&mut self) -> io::Result<()> {
+        for part in PARTS {
+            match fs::rename(beside(&self.path, part), beside(&self.before, part)) {
+                Ok(()) => self.moved.push(part),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 }
 
@@ -132,12 +164,12 @@ async fn open(path: &Path, migrations: &Migrations) -> anyhow::Result<SqliteConn
     connection.map_err(|cause| sqlite::explain(path, migrations, cause.into()))
 }
 
-/// Whether a file is a whole database of this service that this program knows.
-async fn check(path: &Path, migrations: &Migrations) -> anyhow::Result<()> {
+/// Whether a file is a whole database of this service that this program knows; `shown` is what it is called in messages.
+async fn check(path: &Path, shown: &Path, migrations: &Migrations) -> anyhow::Result<()> {
     let options = sqlite::options(path).read_only(true).create_if_missing(false);
     // As it is: no log is made beside it.
     let options = options.immutable(true);
-    let explain = |cause: sqlx::Error| sqlite::explain(path, migrations, cause.into());
+    let explain = |cause: sqlx::Error| sqlite::explain(shown, migrations, cause.into());
     let mut connection = SqliteConnection::connect_with(&options).await.map_err(explain)?;
     let found: sqlx::Result<(String, Option<i64>)> = async {
         let sound = sqlx::query_scalar("PRAGMA integrity_check(1)");
@@ -147,7 +179,7 @@ async fn check(path: &Path, migrations: &Migrations) -> anyhow::Result<()> {
     }
     .await;
     connection.close().await.map_err(explain)?;
-    let shown = path.display();
+    let shown = shown.display();
     let (sound, version) =
         found.map_err(|cause| anyhow!("{shown} is no database of MusicWallet ({cause})"))?;
     if sound != "ok" {

@@ -47,7 +47,7 @@ use std::{fs::File, path::Path, sync::Arc};
 
 use telemetry::{DbSpan, Telemetry};
 
-pub use backup::Restore;
+pub use backup::{Restore, Restored};
 pub use database::Database;
 pub use dialect::{Dialect, Sql};
 pub use error::Error;

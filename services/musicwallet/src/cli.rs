@@ -77,7 +77,7 @@ pub(crate) fn command() -> Command {
                 .about("Copy the SQLite databases into a new folder, also while the services run")
                 .after_help(
                     "Each copy is whole and of one moment; favourites are copied before songs, and songs before people, so that\n\
-                     nothing in them refers to what is missing. Keys are not copied: what they signed lives for a minute.",
+                     nothing that is added meanwhile refers to what is missing. Keys are not copied: what they signed lives for a minute.",
                 )
                 .arg(folder("to", "The folder to make"))
                 .args(all_settings()),

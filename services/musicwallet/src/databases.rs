@@ -57,8 +57,8 @@ pub(crate) fn backup(matches: &ArgMatches) -> Result<(), Failure> {
     copied.map_err(|error| Failure::new(Failure::FAILED, format!("{error:#}")))
 }
 
-/// What refers to something is copied before what it refers to: favourites, then songs, then people. So a copy has nothing that hangs in
-/// the air, though it is three moments.
+/// What refers to something is copied before what it refers to: favourites, then songs, then people. So nothing that was added meanwhile
+/// hangs in the air, though a copy is three moments.
 fn copy(databases: &[Database], folder: &Path) -> anyhow::Result<()> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     for database in databases.iter().rev() {
@@ -82,11 +82,21 @@ pub(crate) fn restore(matches: &ArgMatches) -> Result<(), Failure> {
         let restore = runtime.block_on(database.restore(&from)).map_err(cannot_start)?;
         prepared.push((database, restore));
     }
+    let mut restored = Vec::new();
     for (database, restore) in prepared {
-        let before = runtime
-            .block_on(restore.run())
-            .map_err(|error| Failure::new(Failure::FAILED, format!("{error:#}")))?;
-        let before = before.map(|path| format!("; what was there is {}", path.display()));
+        match restore.run() {
+            Ok(one) => restored.push((database, one)),
+            Err(error) => {
+                restored.into_iter().for_each(|(_, one)| one.undo());
+                return Err(Failure::new(
+                    Failure::FAILED,
+                    format!("{error:#}; nothing is restored"),
+                ));
+            }
+        }
+    }
+    for (database, one) in restored {
+        let before = one.before().map(|path| format!("; what was there is {}", path.display()));
         say(&format!("{} is restored{}", database.location, before.unwrap_or_default()))?;
     }
     Ok(())

@@ -3,13 +3,14 @@
 use std::{
     fs,
     io::{self, Write},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     time::Duration,
 };
 
 use anyhow::{Context, bail};
 use clap::ArgMatches;
 use platform::config::{Part, Reader};
-use reqwest::Client;
+use reqwest::{Client, header::HOST};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -86,8 +87,16 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<(), Failure> {
 }
 
 async fn ask(config: &sidecar::Config) -> anyhow::Result<Delivery> {
-    let url = format!("http://{}/delivery.json", config.console_listen);
-    let mut request = Client::builder().timeout(TIMEOUT).no_proxy().build()?.get(&url);
+    let mut at = config.console_listen;
+    if at.ip().is_unspecified() {
+        let loopback: IpAddr =
+            if at.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() };
+        at.set_ip(loopback);
+    }
+    let url = format!("http://{at}/delivery.json");
+    let client = Client::builder().timeout(TIMEOUT).no_proxy().build()?;
+    // The one name that the console always goes by, wherever it listens.
+    let mut request = client.get(&url).header(HOST, "localhost");
     if let Some(path) = &config.token_file {
         let token = fs::read_to_string(path)
             .with_context(|| format!("reading the console's token from {}", path.display()))?;

@@ -301,16 +301,17 @@ fn a_jaeger_that_accepts_and_never_answers() {
 #[test]
 fn a_line_that_loki_does_not_take() {
     let folder = tempfile::tempdir().unwrap();
-    let loki = Loki::start(Ports::Free, folder.path()).unwrap();
+    let mut loki = Loki::start(Ports::Free, folder.path()).unwrap();
     let logs = loki.otlp_url();
     let sidecar = sidecar(folder.path(), &[("SIDECAR_LOGS_ENDPOINT", &logs)]);
     let client = Client::new();
+    loki.program.kill(); // so that all are one batch
     let (now, day) = (SystemTime::now(), Duration::from_secs(24 * 3600));
     let mut sent = 0;
     for (time, line) in [(now, "first"), (now - 30 * day, "ancient"), (now, "last")] {
         sent += push(&client, &sidecar, "till", &[(time, line.to_owned())]);
-        settled(&sidecar, "logs"); // so that each is a batch of its own
     }
+    loki.program.start_again().unwrap();
     let books = settled(&sidecar, "logs");
     assert_eq!((number(&books, "delivered"), dropped(&books, "refused")), (sent - 1, 1), "{books}");
     let lines = eventually("the others are in Loki", || {

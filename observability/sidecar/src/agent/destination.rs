@@ -114,11 +114,13 @@ async fn read(mut answer: Response) -> Outcome {
     }
     let reason = match status {
         StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => "overloaded",
-        StatusCode::REQUEST_TIMEOUT => "timeout",
+        StatusCode::REQUEST_TIMEOUT | StatusCode::GATEWAY_TIMEOUT => "timeout",
+        StatusCode::BAD_GATEWAY => "unreachable",
         status if status.is_server_error() => "server_error",
-        _ => return Outcome::Refused { why: words() },
+        status if status.is_client_error() => return Outcome::Refused { why: words() },
+        _ => "unreachable", // it is somewhere else, says somebody between
     };
-    // 502 and 504 come from something between; a 500 may have come in the middle.
+    // A 500 may have come in the middle; somebody between knows nothing of what is behind.
     let uncertain = reason != "overloaded";
     Outcome::Failed(Failure { reason, uncertain, retry_after, why: words() })
 }

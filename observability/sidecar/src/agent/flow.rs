@@ -23,8 +23,8 @@ pub(crate) struct Flow {
     pub(crate) dropped: BTreeMap<&'static str, u64>,
     /// What waits.
     pub(crate) in_spool: u64,
-    /// What that takes.
-    pub(crate) spool_bytes: u64,
+    /// Bytes of what waits.
+    pub(crate) waiting_bytes: u64,
     /// What the destination may have twice; no term of the sum.
     pub(crate) redelivered: u64,
     /// What the sum lacks: 0, unless somebody changed the files.
@@ -38,7 +38,7 @@ pub(crate) struct Flow {
 pub(crate) struct Trouble {
     /// RFC 3339.
     pub(crate) since: String,
-    /// `unreachable`, `timeout`, `overloaded`, `server_error` or `unreadable`.
+    /// `unreachable`, `timeout`, `overloaded`, `server_error`, `refused` or `unreadable`.
     pub(crate) reason: &'static str,
     /// In the words of the destination or the connection.
     pub(crate) why: String,
@@ -55,7 +55,7 @@ impl Flow {
             delivered: books.delivered,
             dropped: dropped.into_iter().filter(|(_, items)| *items > 0).collect(),
             in_spool: books.in_spool.units,
-            spool_bytes: books.in_spool.bytes,
+            waiting_bytes: books.in_spool.bytes,
             redelivered: books.redelivered,
             unaccounted: books.unaccounted(),
             trouble: pipeline.trouble().map(|it| Trouble {

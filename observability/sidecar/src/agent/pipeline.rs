@@ -1,11 +1,12 @@
 //! One signal's way: what was received goes into the spool, and from there to the destination, in order, one batch at a time.
 
 use std::{
+    mem::take,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use anyhow::Context as _;
@@ -38,6 +39,10 @@ const BATCH_ITEMS: u64 = 8192;
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 /// How often it is looked whether something has become old enough.
 const AGEING: Duration = Duration::from_millis(200);
+/// How often a batch is tried that the destination fails at, which is some minutes.
+const MOST_SERVER_ERRORS: u32 = 60;
+/// The time between lines about what is lost.
+const BETWEEN_LINES: Duration = Duration::from_secs(10);
 /// How much a loss of power may cost. A process that is killed loses nothing.
 const SYNC: Duration = Duration::from_secs(1);
 
@@ -48,6 +53,8 @@ pub(crate) struct Pipeline {
     spool: Spool,
     destination: Destination,
     batch_bytes: u64,
+    /// Whether the spool ends with the process.
+    in_memory: bool,
     /// Where not all traces go on.
     sampler: Option<Arc<Sampler>>,
     state: Arc<State>,
@@ -95,8 +102,10 @@ impl Pipeline {
             let (ratio, slow) = (config.sampling_ratio.get(), config.sampling_slow);
             Arc::new(Sampler::new(ratio, slow, config.sampling_wait))
         });
+        let in_memory = config.spool == SpoolPlace::Memory;
         let state = Arc::default();
-        let pipeline = Pipeline { signal, spool, destination, batch_bytes, sampler, state };
+        let pipeline =
+            Pipeline { signal, spool, destination, batch_bytes, in_memory, sampler, state };
         pipeline.tell_what_was_found();
         let (deliverer, caretaker) = (pipeline.clone(), pipeline.clone());
         parts.background.spawn(|ending| Delivery::new(deliverer, ending).run(reader));
@@ -218,6 +227,13 @@ impl Pipeline {
         *trouble = Some(Trouble { since: since.unwrap_or_else(SystemTime::now), reason, why });
     }
 
+    /// The same where nothing waits, because it is not wanted.
+    fn is_refused(&self, why: &str) {
+        let mut trouble = self.state.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = trouble.as_ref().map_or_else(SystemTime::now, |it| it.since);
+        *trouble = Some(Trouble { since, reason: "refused", why: why.to_owned() });
+    }
+
     fn is_well(&self) {
         let trouble = self.state.trouble.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(trouble) = trouble {
@@ -238,11 +254,19 @@ struct Delivery {
     pipeline: Pipeline,
     ending: CancellationToken,
     pauses: ExponentialBackoff,
+    /// How many of the next requests go by themselves, because together they were refused.
+    singly: usize,
+    /// Failures of the server's making, one after the other.
+    server_errors: u32,
+    /// Lost items that are in no line yet, and when the last line was.
+    untold: u64,
+    told: Option<Instant>,
 }
 
 impl Delivery {
     fn new(pipeline: Pipeline, ending: CancellationToken) -> Delivery {
-        Delivery { pipeline, ending, pauses: pauses() }
+        let (pauses, told) = (pauses(), None);
+        Delivery { pipeline, ending, pauses, singly: 0, server_errors: 0, untold: 0, told }
     }
 
     async fn run(mut self, mut reader: Reader) {
@@ -250,19 +274,33 @@ impl Delivery {
         loop {
             match self.deliver_next(&mut reader).await {
                 Some(true) => {}
-                _ if self.ending.is_cancelled() => return, // what is left waits for the next start
+                _ if self.ending.is_cancelled() => return self.tell_what_is_left(),
                 Some(false) => {}
                 None => self.until_appended(&reader).await,
             }
         }
     }
 
+    /// In a folder it waits for the next start.
+    fn tell_what_is_left(&self) {
+        let (signal, items) = (self.pipeline.signal, self.pipeline.books().in_spool.units);
+        if self.pipeline.in_memory && items > 0 {
+            tracing::error!(
+                signal,
+                items,
+                "{items} {signal} are lost: they could not be delivered before the end, and the spool is in memory"
+            );
+        }
+    }
+
     /// Whether the next batch is settled; `None` when nothing may go.
     async fn deliver_next(&mut self, reader: &mut Reader) -> Option<bool> {
-        let wait = self.pipeline.sampler.as_ref().map_or(Duration::ZERO, |it| it.wait());
-        match block_in_place(|| {
-            reader.next_older_than(wait, self.pipeline.batch_bytes, BATCH_ITEMS)
-        }) {
+        let mut wait = self.pipeline.sampler.as_ref().map_or(Duration::ZERO, |it| it.wait());
+        if self.pipeline.in_memory && self.ending.is_cancelled() {
+            wait = Duration::ZERO; // now or never
+        }
+        let bytes = if self.singly > 0 { 1 } else { self.pipeline.batch_bytes };
+        match block_in_place(|| reader.next_older_than(wait, bytes, BATCH_ITEMS)) {
             Ok(batch) => Some(self.attempt(batch?).await),
             Err(error) => {
                 let (reason, why) = ("unreadable", chain(&error));
@@ -289,21 +327,32 @@ impl Delivery {
 
     /// Sends a batch once; whether it is settled.
     async fn attempt(&mut self, batch: Batch<'_>) -> bool {
-        let (payloads, sampled) = self.sample(batch.payloads());
+        let (payloads, sampled) = block_in_place(|| self.sample(batch.payloads()));
         let items = batch.units() - sampled;
         let outcome = match items {
             0 => Outcome::Delivered { rejected: 0, why: String::new() }, // nothing is left to send
             _ => self.pipeline.destination.send(payloads).await,
         };
         let sampled = (Reason::Sampled, sampled);
-        let settled = match outcome {
-            Outcome::Delivered { rejected: 0, .. } => batch.settle(items, &[sampled]),
+        let settled = match self.without_end(outcome) {
+            Outcome::Delivered { rejected: 0, .. } => {
+                self.pipeline.is_well();
+                batch.settle(items, &[sampled])
+            }
             Outcome::Delivered { rejected, why } => {
                 let rejected = rejected.min(items);
+                self.pipeline.is_well();
                 self.lost(rejected, "rejected", &why);
                 batch.settle(items - rejected, &[sampled, (Reason::Rejected, rejected)])
             }
+            Outcome::Refused { .. } if batch.payloads().len() > 1 => {
+                // One of the requests is not wanted, and perhaps the others were taken: each has to be asked for by itself.
+                self.singly = batch.payloads().len();
+                batch.retry_uncertain();
+                return true;
+            }
             Outcome::Refused { why } => {
+                self.pipeline.is_refused(&why);
                 self.lost(items, "refused", &why);
                 batch.settle(0, &[sampled, (Reason::Refused, items)])
             }
@@ -321,8 +370,23 @@ impl Delivery {
             tracing::warn!(signal = self.pipeline.signal, error = %chain(&error), "the spool cannot note what was delivered");
         }
         self.pauses = pauses();
-        self.pipeline.is_well();
+        self.server_errors = 0;
+        self.singly = self.singly.saturating_sub(1);
         true
+    }
+
+    /// What the destination cannot digest is not tried for ever: everything else waits behind it.
+    fn without_end(&mut self, outcome: Outcome) -> Outcome {
+        match outcome {
+            Outcome::Failed(failure) if failure.reason == "server_error" => {
+                self.server_errors += 1;
+                if self.server_errors > MOST_SERVER_ERRORS {
+                    return Outcome::Refused { why: failure.why };
+                }
+                Outcome::Failed(failure)
+            }
+            other => other,
+        }
     }
 
     /// What goes on of these requests, and how many items do not.
@@ -333,7 +397,14 @@ impl Delivery {
         (rest, dropped.iter().sum())
     }
 
-    fn lost(&self, items: u64, reason: &'static str, why: &str) {
+    /// A line at the first loss, and then one for many.
+    fn lost(&mut self, items: u64, reason: &'static str, why: &str) {
+        self.untold += items;
+        if self.told.is_some_and(|at| at.elapsed() < BETWEEN_LINES) {
+            return;
+        }
+        self.told = Some(Instant::now());
+        let items = take(&mut self.untold);
         let (signal, destination) = (self.pipeline.signal, self.pipeline.destination());
         tracing::error!(
             signal,

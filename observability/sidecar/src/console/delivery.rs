@@ -192,13 +192,13 @@ fn pipeline(it: &Flow) -> Markup {
                 @if it.dropped.is_empty() { span.muted { "0" } }
                 @for (reason, items) in &it.dropped { div { span.bad { (count(*items)) } " " (reason) } }
             }
-            td.num { (count(it.in_spool)) @if it.in_spool > 0 { " (" (bytes(it.spool_bytes)) ")" } }
+            td.num { (count(it.in_spool)) @if it.in_spool > 0 { " (" (bytes(it.waiting_bytes)) ")" } }
             td.num { (count(it.redelivered)) }
             td {
                 @match &it.trouble {
                     Some(trouble) => { span.badge.bad { "not delivering" } " since " time { (trouble.since) } ": " (trouble.why) }
                     None if it.in_spool > 0 => span.badge { "delivering" },
-                    None => span.badge { "all delivered" },
+                    None => span.badge { "nothing waits" },
                 }
                 @if it.unaccounted != 0 {
                     p { span.badge.bad { "unaccounted" } " " (it.unaccounted) " " (if it.unaccounted.abs() == 1 { "item" } else { "items" }) ": somebody changed the spool’s files" }

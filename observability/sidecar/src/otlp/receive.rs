@@ -98,7 +98,7 @@ impl Receiver {
         let (store, agent) = (Arc::clone(&self.store), self.agent.clone());
         let work = move || {
             let (message, wire) = decode(bytes, &mut share)?;
-            let added = message.receive(&*store, &agent, wire);
+            let added = message.receive(&*store, &agent, wire, &mut share);
             drop(share); // given back only now: what is decoded is held, too
             added
         };

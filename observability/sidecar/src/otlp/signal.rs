@@ -22,7 +22,7 @@ use crate::{
     Store,
     agent::{Agent, Pipeline},
     meter,
-    otlp::status::Refusal,
+    otlp::{budget::Share, status::Refusal},
     store::{Added, ids},
 };
 
@@ -75,6 +75,7 @@ pub(crate) trait Signal: Message + DeserializeOwned + Default + 'static {
         store: &dyn Store,
         agent: &Agent,
         wire: Option<Bytes>,
+        share: &mut Share,
     ) -> Result<Added, Refusal> {
         let added = match agent.pipeline(Self::NAME) {
             None => self.keep(store),
@@ -84,7 +85,13 @@ pub(crate) trait Signal: Message + DeserializeOwned + Default + 'static {
                 if accepted > 0 {
                     let wire = wire.filter(|_| rejected == 0);
                     self.observe(pipeline);
-                    let request = wire.unwrap_or_else(|| self.encode_to_vec().into());
+                    let request = match wire {
+                        Some(wire) => wire,
+                        None => {
+                            share.grow(self.encoded_len())?;
+                            self.encode_to_vec().into()
+                        }
+                    };
                     pipeline.accept(accepted, &request)?;
                 }
                 self.keep(store);

@@ -40,11 +40,11 @@ impl Refusal {
             }
             Refusal::BadData(why) => format!("the request cannot be understood: {why}"),
             Refusal::ContentType => "send application/x-protobuf or application/json".to_owned(),
-            Refusal::Encoding => "send the body plain or with Content-Encoding: gzip".to_owned(),
+            Refusal::Encoding => "send the body plain or with Content-Encoding: gzip; protobuf to Loki's push is packed by snappy".to_owned(),
             Refusal::Full => "too much is being received at the moment; try again".to_owned(),
             Refusal::Spool => "the spool cannot be written at the moment; try again".to_owned(),
             Refusal::Slow => "the request was not complete within 30 s; send smaller batches".to_owned(),
-            Refusal::Path => "there are /v1/traces, /v1/logs and /v1/metrics".to_owned(),
+            Refusal::Path => "there are /v1/traces, /v1/logs, /v1/metrics, and /loki/api/v1/push".to_owned(),
             Refusal::Method => "send it by POST".to_owned(),
         }
     }

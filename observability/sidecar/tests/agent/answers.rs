@@ -125,3 +125,44 @@ async fn an_answer_that_is_broken_off_after_its_status_is_one() {
     assert_eq!((&books["delivered"], &books["redelivered"]), (&1.into(), &0.into()), "{books:#}");
     assert_eq!(destination.attempts().len(), 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_batch_that_is_refused_only_the_request_is_lost_that_is_not_wanted() {
+    // The first attempt is of one request; meanwhile the others come, and then all go together.
+    let (agent, destination) = with(|nth, ids| match nth {
+        0 => Answer::Refused(503, Some("1"), "later"),
+        _ if ids.contains(&2) => Answer::Refused(400, None, "span 2 is too old"),
+        _ => Answer::Taken,
+    })
+    .await;
+    for id in 1..=3 {
+        agent.send([id]).await;
+    }
+    let books = agent.settled().await;
+    assert_eq!(
+        (&books["delivered"], &books["dropped"]["refused"]),
+        (&2.into(), &1.into()),
+        "{books:#}"
+    );
+    let attempts: Vec<Vec<u64>> = destination.attempts().into_iter().map(|it| it.ids).collect();
+    assert_eq!(attempts[1..], [vec![1, 2, 3], vec![1], vec![2], vec![3]]);
+    assert!(books["trouble"].is_null(), "the last one was delivered: {books:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_destination_that_refuses_everything_does_not_look_well_and_one_that_has_moved_loses_nothing()
+ {
+    let (agent, _refusing) = with(|_, _| Answer::Refused(404, None, "no such page")).await;
+    agent.send([1]).await;
+    let books = agent.settled().await;
+    assert_eq!(books["trouble"]["reason"], "refused", "{books:#}");
+
+    let (agent, _moved) = with(|nth, _| match nth {
+        0 => Answer::Refused(308, None, "over there"),
+        _ => Answer::Taken,
+    })
+    .await;
+    agent.send([1]).await;
+    let books = agent.settled().await;
+    assert_eq!((&books["delivered"], &books["dropped"]), (&1.into(), &serde_json::json!({})));
+}

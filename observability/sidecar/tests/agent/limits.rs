@@ -71,7 +71,7 @@ async fn a_spool_in_memory_has_the_same_limit_and_the_same_books() {
     let number = |name: &str| books[name].as_u64().unwrap();
     let dropped = books["dropped"]["spool_full"].as_u64().unwrap();
     assert_eq!((number("received"), number("in_spool") + dropped), (40, 40), "{books:#}");
-    assert!(number("spool_bytes") <= 1 << 20 && dropped >= 30, "{books:#}");
+    assert!(number("waiting_bytes") <= 1 << 20 && dropped >= 30, "{books:#}");
 }
 
 #[tokio::test]

@@ -132,7 +132,11 @@ pub(super) struct Receiver {
 
 impl Receiver {
     pub(super) fn new(url: &Url) -> anyhow::Result<Receiver> {
-        let client = reqwest::Client::builder().timeout(ANSWER).no_proxy().build()?;
+        let client = reqwest::Client::builder()
+            .timeout(ANSWER)
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .build()?;
         Ok(Receiver { client, push: url.join("loki/api/v1/push")? })
     }
 

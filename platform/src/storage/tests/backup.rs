@@ -18,7 +18,8 @@ async fn count(db: &Db) -> i64 {
 }
 
 async fn restore(from: &Path, path: &Path) -> anyhow::Result<Option<std::path::PathBuf>> {
-    Restore::prepare(from, path, &SONGS).await?.run().await
+    let restored = Restore::prepare(from, path, &SONGS).await?.run()?;
+    Ok(restored.before().map(Path::to_owned))
 }
 
 #[tokio::test]
@@ -91,4 +92,41 @@ async fn an_operator_works_beside_the_service_but_not_on_another_version() {
     assert_eq!(count(&service).await, 1);
     let older = attach(&SONGS_OF_OLD).await.unwrap_err().to_string();
     assert!(older.contains("another version"), "{older}");
+}
+
+#[tokio::test]
+async fn a_backup_takes_the_place_of_what_is_damaged_and_of_a_log_that_was_left_behind() {
+    let folder = TempDir::new().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let path = at("songs.db");
+    let db = open(&path).await;
+    db.write("INSERT songs", INSERT).bind("one").execute().await.unwrap();
+    backup(&path, &at("copy.db"), &SONGS).await.unwrap();
+    for title in ["two", "three"] {
+        db.write("INSERT songs", INSERT).bind(title).execute().await.unwrap();
+    }
+    let log = fs::read(at("songs.db-wal")).unwrap();
+    assert!(!log.is_empty());
+    db.close().await;
+    drop(db);
+
+    // Somebody moved the damaged file away, but not its log.
+    fs::remove_file(&path).unwrap();
+    fs::write(at("songs.db-wal"), &log).unwrap();
+    assert_eq!(restore(&at("copy.db"), &path).await.unwrap(), None);
+    let restored = open(&path).await;
+    assert_eq!(count(&restored).await, 1);
+    restored.close().await;
+    drop(restored);
+
+    fs::write(&path, "damaged").unwrap();
+    let prepared = Restore::prepare(&at("copy.db"), &path, &SONGS).await.unwrap();
+    drop(prepared);
+    assert_eq!(fs::read_to_string(&path).unwrap(), "damaged");
+    assert!(!at("songs.db.restoring").exists());
+    let restored = Restore::prepare(&at("copy.db"), &path, &SONGS).await.unwrap().run().unwrap();
+    let before = restored.before().unwrap().to_owned();
+    assert_eq!(fs::read_to_string(&before).unwrap(), "damaged");
+    restored.undo();
+    assert_eq!(fs::read_to_string(&path).unwrap(), "damaged");
 }
