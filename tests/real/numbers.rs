@@ -28,6 +28,7 @@ use opentelemetry_proto::tonic::{
     trace::v1::{ResourceSpans, ScopeSpans, Span},
 };
 use prost::Message;
+use real::stack::{Jaeger, Ports, Storage};
 use reqwest::blocking::{Client, Response};
 use serde_json::{Value, json};
 
@@ -71,6 +72,9 @@ fn main() -> Outcome<()> {
         for spool in ["./data/spool", "memory"] {
             forwarding(&client, spool)?;
         }
+        waiting(&client)?;
+        arriving(&client)?;
+        paying(&client)?;
     }
     Ok(())
 }
@@ -506,6 +510,74 @@ fn forwarding(client: &Client, spool: &str) -> Outcome<()> {
         "          {wire:.0} bytes a span on the wire; resident {rest:.0} MB at rest, {:.0} MB at most (all services)",
         running.memory("VmHWM:")?
     ));
+    Ok(())
+}
+
+/// What a span takes on disk while nobody takes it.
+fn waiting(client: &Client) -> Outcome<()> {
+    const REQUESTS: u64 = 50;
+    let running = Running::start(client, &[("SIDECAR_TRACES_ENDPOINT", "http://127.0.0.1:1")])?;
+    let url = running.url("sidecar", "otlp-http").ok_or("no receiver")? + "/v1/traces";
+    let (body, bytes) = spans(400);
+    for _ in 0..REQUESTS {
+        let request = client.post(&url).header("content-type", "application/x-protobuf");
+        request.body(body.clone()).send()?.error_for_status()?;
+    }
+    let mut disk = 0;
+    for segment in fs::read_dir(running.directory.path().join("data/spool/traces"))? {
+        let segment = segment?;
+        if segment.path().extension().is_some_and(|it| it == "spool") {
+            disk += segment.metadata()?.len();
+        }
+    }
+    let each = disk as f64 / (REQUESTS * 400) as f64;
+    say(&format!("          {each:.0} bytes on disk for a span of {bytes}"));
+    Ok(())
+}
+
+/// How long a request's trace takes to the real Jaeger.
+fn arriving(client: &Client) -> Outcome<()> {
+    let data = tempfile::tempdir()?;
+    let jaeger = Jaeger::start(Storage::Memory, Ports::Free, data.path())?;
+    let running = Running::start(client, &[("SIDECAR_TRACES_ENDPOINT", &jaeger.otlp_url())])?;
+    let token = running.token(client)?;
+    let mut times = Vec::new();
+    for _ in 0..ROUNDS {
+        let begun = Instant::now();
+        let answer = running.get(client, "/api/musics/7/", &token)?;
+        let id = answer.headers()["x-trace-id"].to_str()?.to_owned();
+        while jaeger.trace(&id).is_err() {
+            thread::sleep(Duration::from_millis(5));
+        }
+        times.push(begun.elapsed().as_secs_f64() * 1e3);
+    }
+    say(&format!("          a trace is in Jaeger {} after its request", list(&times, "ms")));
+    Ok(())
+}
+
+/// What requests pay for the agent, there and dead.
+fn paying(client: &Client) -> Outcome<()> {
+    let (sink, _) = sink()?;
+    let cases: [(&str, &[(&str, &str)]); 3] = [
+        ("telemetry off  ", &[("OTEL_SDK_DISABLED", "true"), ("RUST_LOG", "warn")]),
+        ("with the agent ", &[("SIDECAR_TRACES_ENDPOINT", &sink)]),
+        ("the agent dead ", &[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")]),
+    ];
+    say("          requests GET /api/musics/7/, wrk -t1 -c16");
+    let mut all = Vec::new();
+    for (name, settings) in cases {
+        let running = Running::start(client, settings)?;
+        let token = running.token(client)?;
+        all.push((name, running, token, Vec::new()));
+    }
+    for _ in 0..ROUNDS {
+        for (_, running, token, rates) in &mut all {
+            rates.push(wrk(&format!("{}/api/musics/7/", running.api()?), token)?);
+        }
+    }
+    for (name, _, _, rates) in &all {
+        say(&format!("          {name} {}", list(rates, "/s")));
+    }
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use real::stack::{Jaeger, Loki, Ports, Prometheus, Storage};
 use reqwest::blocking::Client;
 use serde_json::{Value, json};
 
-use crate::harness::{App, Shape, eventually};
+use crate::harness::{App, PASSWORD, Shape, eventually};
 
 /// The settings that hand on to these.
 fn destinations(
@@ -209,4 +209,51 @@ fn traces_that_failed_go_on_and_others_by_their_share() {
     let sampled = number(&flow["dropped"]["sampled"]);
     assert_eq!(number(&flow["received"]), number(&flow["delivered"]) + sampled, "{flow}");
     assert!(sampled >= 4, "{flow}");
+}
+
+/// S9, where others look: in the stores themselves.
+#[test]
+fn no_secret_is_in_the_stores() {
+    let data = tempfile::tempdir().unwrap();
+    let jaeger = Jaeger::start(Storage::Memory, Ports::Free, data.path()).unwrap();
+    let loki = Loki::start(Ports::Free, data.path()).unwrap();
+    let prometheus = Prometheus::start(Ports::Free, data.path()).unwrap();
+    let mut settings = destinations(&jaeger, &loki, &prometheus).to_vec();
+    settings.push(("RUST_LOG", "trace".to_owned()));
+    let app = start(Shape::Each, &settings);
+    let services = ["gateway", "accounts", "catalog", "wallet", "sidecar"];
+    let addresses = services.map(|it| app.url(it, "internal").replace("http://", ""));
+    let targets: Vec<(&str, &str)> =
+        services.into_iter().zip(addresses.iter().map(String::as_str)).collect();
+    prometheus.scrape(&targets).unwrap();
+    let token = app.someone("canary.username");
+    let search = app.get("/api/musics/?search=canarysearch&created_by=canary.username", &token);
+    assert_eq!(search.status, 200);
+    let wrong = json!({"username": "canary.username", "password": "canary wrong password"});
+    let last = app.post("/api-token-auth/", "", wrong);
+    assert_eq!(last.status, 401);
+    eventually("the last trace is in Jaeger", || jaeger.trace(last.trace_id()));
+    let query = format!("{{service_name=\"gateway\"}} | trace_id=\"{}\"", last.trace_id());
+    let lines = |query: &str| loki.query(query).map_err(|it| it.to_string());
+    eventually("its line is in Loki", || match lines(&query)?.is_empty() {
+        true => Err(query.clone()),
+        false => Ok(()),
+    });
+    eventually("Prometheus has scraped all", || {
+        let up = prometheus.query("sum(up)").map_err(|it| it.to_string())?;
+        if up.iter().any(|it| it.value == 5.0) { Ok(()) } else { Err(format!("{up:?}")) }
+    });
+    let get = |url: String| Client::new().get(url).send().unwrap().text().unwrap();
+    let mut everything = format!("{:?}", lines("{service_name=~\".+\"}").unwrap());
+    for service in &services[..4] {
+        everything += &get(format!("{}/api/traces?service={service}&limit=1000", jaeger.url()));
+    }
+    let series = format!("{}/api/v1/series?match[]=%7B__name__%3D~%22.%2B%22%7D", prometheus.url());
+    everything += &get(series);
+    assert!(
+        everything.contains(last.trace_id()) && everything.contains("http_server_request_duration")
+    );
+    for secret in [&token, PASSWORD, "canary wrong password", "canary.username", "canarysearch"] {
+        assert!(!everything.contains(secret), "{secret} is in a store");
+    }
 }

@@ -497,3 +497,24 @@ fn a_clock_that_jumps_an_hour() {
     let books = books_when(&sidecar, "traces", "it is too old", |it| dropped(it, "expired") == 10);
     assert_eq!(number(&books, "in_spool"), 0, "{books}");
 }
+
+/// T6, for a minute of its hour: what is measured does not pile up where nobody asks for it.
+#[test]
+fn metrics_that_nobody_asks_for() {
+    let app = app(&[]);
+    let url = app.url("gateway", "api");
+    let load = || {
+        let arguments =
+            ["loadtest", "--url", &url, "--rate", "80", "--duration", "15s", "--people", "3"];
+        let (code, _, stderr) = app.command(&arguments).end();
+        assert_eq!(code, Some(0), "{stderr}");
+    };
+    let resident = || SERVICES.map(|it| app.process(it).memory("VmRSS:") >> 10);
+    load();
+    let before = resident();
+    (0..3).for_each(|_| load());
+    for ((service, before), after) in SERVICES.iter().zip(before).zip(resident()) {
+        eprintln!("T6 {service}: {before} KiB after 15 s, {after} KiB after 60 s");
+        assert!(after <= before + (8 << 10), "{service} grew from {before} to {after} KiB");
+    }
+}
