@@ -69,6 +69,8 @@ pub struct Restored {
     before: PathBuf,
     /// What was there, by the ends of its files' names.
     moved: Vec<&'static str>,
+    /// Whether the backup is there already.
+    placed: bool,
     _lock: File,
 }
 
@@ -112,9 +114,18 @@ impl Restore {
             bail!("{} is there already; try again in a second", before.display());
         }
         let lock = self.lock.try_clone()?;
-        let mut restored =
-            Restored { path: self.path.clone(), before, moved: Vec::new(), _lock: lock };
-        let renamed = restored.set_aside().and_then(|()| fs::rename(&self.copy, &self.path));
+        let mut restored = Restored {
+            path: self.path.clone(),
+            before,
+            moved: Vec::new(),
+            placed: false,
+            _lock: lock,
+        };
+        let renamed = restored.set_aside().and_then(|()| {
+            fs::rename(&self.copy, &self.path)?;
+            restored.placed = true;
+            Ok(())
+        });
         match renamed.and_then(|()| sync_folder(&self.path)) {
             Ok(()) => Ok(restored),
             Err(error) => {
@@ -137,12 +148,13 @@ impl Restored {
         self.moved.contains(&"").then_some(&self.before)
     }
 
-    /// Puts back what was there.
+    /// Puts back what was there, which may be nothing.
     pub fn undo(self) {
-        if self.moved.contains(&"") {
-            for part in self.moved {
-                let _ = fs::rename(beside(&self.before, part), beside(&self.path, part));
-            }
+        if self.placed {
+            let _ = fs::remove_file(&self.path);
+        }
+        for part in self.moved {
+            let _ = fs::rename(beside(&self.before, part), beside(&self.path, part));
         }
     }
 

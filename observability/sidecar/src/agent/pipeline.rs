@@ -336,7 +336,9 @@ impl Delivery {
         let sampled = (Reason::Sampled, sampled);
         let settled = match self.without_end(outcome) {
             Outcome::Delivered { rejected: 0, .. } => {
-                self.pipeline.is_well();
+                if items > 0 {
+                    self.pipeline.is_well(); // where all were sampled, nobody was asked
+                }
                 batch.settle(items, &[sampled])
             }
             Outcome::Delivered { rejected, why } => {

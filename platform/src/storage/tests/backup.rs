@@ -129,4 +129,12 @@ async fn a_backup_takes_the_place_of_what_is_damaged_and_of_a_log_that_was_left_
     assert_eq!(fs::read_to_string(&before).unwrap(), "damaged");
     restored.undo();
     assert_eq!(fs::read_to_string(&path).unwrap(), "damaged");
+
+    fs::remove_file(&path).unwrap();
+    fs::write(at("songs.db-wal"), &log).unwrap();
+    let restored = Restore::prepare(&at("copy.db"), &path, &SONGS).await.unwrap().run().unwrap();
+    assert!(path.exists() && !at("songs.db-wal").exists());
+    restored.undo();
+    assert!(!path.exists(), "there was nothing");
+    assert_eq!(fs::read(at("songs.db-wal")).unwrap(), log);
 }
