@@ -124,6 +124,8 @@ fn the_tutorial_about_missing_telemetry() {
     let values = [
         ("API", app.url("gateway", "api")),
         ("GATEWAY", app.url("gateway", "internal")),
+        ("ACCOUNTS", app.url("accounts", "internal")),
+        ("CATALOG", app.url("catalog", "internal")),
         ("CONSOLE", console.clone()),
         ("JAEGER", jaeger.url()),
         ("LOKI", loki.url()),
