@@ -17,6 +17,7 @@ const QUERY: usize = 0;
 const OTLP_HTTP: usize = 1;
 const OTLP_GRPC: usize = 2;
 const QUERY_GRPC: usize = 3;
+const METRICS: usize = 4;
 
 const MEMORY: Kind = Kind {
     name: "Jaeger",
@@ -26,6 +27,7 @@ const MEMORY: Kind = Kind {
         ("OTLP by HTTP", 4328),
         ("OTLP by gRPC", 4327),
         ("queries by gRPC", 16685),
+        ("its own metrics", 8888),
     ],
     prepare: |_| Ok(()),
     configure: |command, addresses, data| {
@@ -36,7 +38,8 @@ const MEMORY: Kind = Kind {
             .env("JAEGER_QUERY", addresses[QUERY].to_string())
             .env("JAEGER_OTLP", addresses[OTLP_HTTP].to_string())
             .env("JAEGER_OTLP_GRPC", addresses[OTLP_GRPC].to_string())
-            .env("JAEGER_QUERY_GRPC", addresses[QUERY_GRPC].to_string());
+            .env("JAEGER_QUERY_GRPC", addresses[QUERY_GRPC].to_string())
+            .env("JAEGER_METRICS_PORT", addresses[METRICS].port().to_string());
     },
     ready: &[(QUERY, "/api/services"), (OTLP_HTTP, "/v1/traces")],
 };
@@ -59,6 +62,7 @@ pub enum Storage {
 }
 
 /// Jaeger, running.
+#[derive(Debug)]
 pub struct Jaeger {
     /// Its process.
     pub program: Program,
@@ -98,6 +102,12 @@ impl Jaeger {
     #[must_use]
     pub fn otlp_url(&self) -> String {
         self.program.url(OTLP_HTTP)
+    }
+
+    /// Where its own metrics are.
+    #[must_use]
+    pub fn metrics(&self) -> SocketAddr {
+        self.program.address(METRICS)
     }
 
     /// Where it receives OTLP by gRPC.

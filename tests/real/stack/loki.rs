@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
     path::Path,
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -34,6 +35,7 @@ const KIND: Kind = Kind {
 };
 
 /// Loki, running.
+#[derive(Debug)]
 pub struct Loki {
     /// Its process.
     pub program: Program,
@@ -59,6 +61,12 @@ impl Loki {
     /// What kept it from that.
     pub fn start(ports: Ports, data: &Path) -> Result<Loki> {
         Ok(Loki { program: Program::start(&KIND, ports, data)? })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.program.address(HTTP)
     }
 
     /// Where its APIs are.

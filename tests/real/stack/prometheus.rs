@@ -1,12 +1,12 @@
 //! The real Prometheus: metrics.
 
-use std::{collections::BTreeMap, ffi::OsString, fs, os::unix, path::Path};
+use std::{collections::BTreeMap, ffi::OsString, fs, net::SocketAddr, os::unix, path::Path, process::Command};
 
-use anyhow::Result;
+use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::program::{Kind, Ports, Program, shipped};
+use super::program::{Kind, Ports, Program, empty, shipped};
 
 const HTTP: usize = 0;
 
@@ -14,7 +14,7 @@ const KIND: Kind = Kind {
     name: "Prometheus",
     program: "prometheus",
     sockets: &[("HTTP", 9090)],
-    prepare: |data| link_config(&data.join("config")),
+    prepare: |data| configured(&data.join("config")),
     configure: |command, addresses, data| {
         let flag = |name: &str, path: &str| {
             let mut flag = OsString::from(name);
@@ -24,7 +24,7 @@ const KIND: Kind = Kind {
         command
             .arg(flag("--config.file=", "config/prometheus.yml"))
             .arg(flag("--storage.tsdb.path=", "tsdb"))
-            .args(["--storage.tsdb.retention.time=30d", "--storage.tsdb.retention.size=2GB"])
+            .args(["--storage.tsdb.retention.time=35d", "--storage.tsdb.retention.size=4GB"])
             .arg(format!("--web.listen-address={}", addresses[HTTP]))
             .args(["--web.enable-lifecycle", "--web.enable-otlp-receiver"])
             .arg("--enable-feature=exemplar-storage");
@@ -32,7 +32,11 @@ const KIND: Kind = Kind {
     ready: &[(HTTP, "/-/ready")],
 };
 
+/// The same, but scrapes and evaluates each second, and the windows and durations of its rules are those for tests.
+const HURRIED: Kind = Kind { prepare: |data| hurried(&data.join("config")), ..KIND };
+
 /// Prometheus, running.
+#[derive(Debug)]
 pub struct Prometheus {
     /// Its process.
     pub program: Program,
@@ -79,6 +83,20 @@ impl Prometheus {
         Ok(Prometheus { program: Program::start(&KIND, ports, data)? })
     }
 
+    /// Starts it with `prometheus/generate --fast`: what takes it minutes and hours takes seconds, all else is the same.
+    ///
+    /// # Errors
+    /// What kept it from that.
+    pub fn start_hurried(ports: Ports, data: &Path) -> Result<Prometheus> {
+        Ok(Prometheus { program: Program::start(&HURRIED, ports, data)? })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.program.address(HTTP)
+    }
+
     /// Where its APIs are.
     #[must_use]
     pub fn url(&self) -> String {
@@ -91,21 +109,31 @@ impl Prometheus {
         format!("{}/api/v1/otlp", self.url())
     }
 
-    /// Scrapes these from now on, and nothing else: services and `address:port`. It takes some seconds to notice.
+    /// Scrapes these services of ours from now on, and no others: their names, and `address:port`. It takes some seconds to notice.
     ///
     /// # Errors
     /// The file cannot be written.
     pub fn scrape(&self, targets: &[(&str, &str)]) -> Result<()> {
-        let targets: Vec<Value> = targets
-            .iter()
-            .map(|(service, address)| {
-                json!({ "targets": [address], "labels": { "job": format!("musicwallet/{service}") } })
-            })
-            .collect();
+        let targets = targets.iter().map(|(service, address)| {
+            let labels = json!({ "job": format!("musicwallet/{service}"), "service_name": service });
+            json!({ "targets": [address], "labels": labels })
+        });
+        self.targets_are("musicwallet", &targets.collect())
+    }
+
+    /// Scrapes a program of the stack, too: the job as `prometheus/targets` has it, and `address:port`.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn watch(&self, job: &str, address: SocketAddr) -> Result<()> {
+        self.targets_are(job, &json!([{ "targets": [address] }]))
+    }
+
+    fn targets_are(&self, job: &str, targets: &Value) -> Result<()> {
         let folder = self.program.data().join("config/targets");
-        let new = folder.join("musicwallet.new");
-        fs::write(&new, json!(targets).to_string())?;
-        Ok(fs::rename(new, folder.join("musicwallet.json"))?) // it never sees half of it
+        let new = folder.join("new");
+        fs::write(&new, targets.to_string())?;
+        Ok(fs::rename(new, folder.join(job).with_extension("json"))?) // it never sees half of it
     }
 
     /// The value of a PromQL query now.
@@ -170,20 +198,41 @@ impl Prometheus {
     }
 }
 
-/// A folder that has what `prometheus/` has, by links, but targets of its own: paths in a configuration start at its folder.
-fn link_config(folder: &Path) -> Result<()> {
-    if folder.exists() {
-        fs::remove_dir_all(folder)?;
-    }
-    fs::create_dir_all(folder.join("targets"))?;
+/// A folder that has what `prometheus/` has, by links, but targets of its own: paths in a configuration start at its folder. Of them, only
+/// ours are at their usual ports; it is told of others.
+fn configured(folder: &Path) -> Result<()> {
+    empty(folder)?;
     for entry in fs::read_dir(shipped("prometheus"))? {
         let (name, path) = entry.map(|it| (it.file_name(), it.path()))?;
-        if name == "targets" {
-            let file = "targets/musicwallet.json";
-            fs::copy(shipped("prometheus").join(file), folder.join(file))?;
-        } else {
+        if name != "targets" {
             unix::fs::symlink(path, folder.join(name))?;
         }
     }
+    let file = "targets/musicwallet.json";
+    fs::create_dir(folder.join("targets"))?;
+    fs::copy(shipped("prometheus").join(file), folder.join(file))?;
     Ok(())
+}
+
+fn hurried(folder: &Path) -> Result<()> {
+    configured(folder)?;
+    for name in ["rules", "prometheus.yml"] {
+        fs::remove_file(folder.join(name))?;
+    }
+    let made = Command::new(shipped("prometheus/generate"))
+        .arg("--fast")
+        .arg(folder.join("rules"))
+        .output()
+        .context("cannot run prometheus/generate")?;
+    ensure!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let mut config = fs::read_to_string(shipped("prometheus/prometheus.yml"))?;
+    for (usual, hurried) in [
+        ("scrape_interval: 5s", "scrape_interval: 1s"),
+        ("scrape_timeout: 4s", "scrape_timeout: 1s"),
+        ("evaluation_interval: 15s", "evaluation_interval: 1s"),
+    ] {
+        ensure!(config.contains(usual), "prometheus.yml has no {usual:?}");
+        config = config.replace(usual, hurried);
+    }
+    Ok(fs::write(folder.join("prometheus.yml"), config)?)
 }
