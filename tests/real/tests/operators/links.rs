@@ -4,13 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use real::stack::Exemplar;
-use serde_json::Value;
 
 use super::{
     shipped::{data_sources, filled, list, text},
-    system::{Load, System, now},
+    system::{Load, System},
 };
-use crate::harness::{Span, Trace, eventually};
+use crate::harness::{Span, Trace};
 
 /// How many exemplars are followed at least, of how many traces, and how many of failures.
 const EXEMPLARS: usize = 200;
@@ -18,14 +17,16 @@ const TRACES: usize = 150;
 const FAILED: usize = 20;
 
 pub(super) fn each_leads_there_and_back(system: &System, _load: &Load) {
-    let names: BTreeSet<String> = ["deployment_environment_name", "service_name"].map(str::to_owned).into();
+    let names: BTreeSet<String> =
+        ["deployment_environment_name", "service_name"].map(str::to_owned).into();
     assert_eq!(system.stack.loki.labels().unwrap(), names, "the labels of Loki are the contract's");
 
     let links = Links::provisioned();
     let exemplars =
         system.stack.prometheus.exemplars("http_server_request_duration_seconds_bucket").unwrap();
     let traces: BTreeSet<String> = exemplars.iter().map(|it| links.trace_of(it)).collect();
-    let failed = exemplars.iter().filter(|it| it.series["http_response_status_code"].starts_with('5'));
+    let failed =
+        exemplars.iter().filter(|it| it.series["http_response_status_code"].starts_with('5'));
     let failed = failed.count();
     let services: BTreeSet<&str> = exemplars.iter().map(|it| &*it.series["service_name"]).collect();
     assert_eq!(services, BTreeSet::from(["accounts", "catalog", "gateway", "wallet"]));
@@ -43,7 +44,11 @@ pub(super) fn each_leads_there_and_back(system: &System, _load: &Load) {
         }
     }
     assert!(broken.is_empty(), "{} of {}:\n{}", broken.len(), traces.len(), broken.join("\n"));
-    eprintln!("{} exemplars of {} traces lead there and back, {failed} of failures", exemplars.len(), traces.len());
+    eprintln!(
+        "{} exemplars of {} traces lead there and back, {failed} of failures",
+        exemplars.len(),
+        traces.len()
+    );
 }
 
 /// The links of `grafana/provisioning/datasources`.
