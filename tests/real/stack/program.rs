@@ -34,6 +34,7 @@ pub enum Ports {
 }
 
 /// What a program is, and how it is started.
+#[derive(Debug)]
 pub(super) struct Kind {
     /// As people call it.
     pub(super) name: &'static str,
@@ -50,12 +51,14 @@ pub(super) struct Kind {
 }
 
 /// A program that runs. It is killed when this is dropped.
+#[derive(Debug)]
 pub struct Program {
     kind: &'static Kind,
     file: PathBuf,
     addresses: Vec<SocketAddr>,
     data: PathBuf,
     log: PathBuf,
+    variables: Vec<(&'static str, String)>,
     /// Of its log, so that nobody else uses the same data.
     _lock: File,
     /// Where in the log the running process begins.
@@ -67,6 +70,16 @@ pub struct Program {
 impl Program {
     /// Starts it, and returns when it is ready. `data` gets a folder for what it keeps and a file for what it writes.
     pub(super) fn start(kind: &'static Kind, ports: Ports, data: &Path) -> Result<Program> {
+        Program::start_with(kind, ports, data, Vec::new())
+    }
+
+    /// The same with more variables in its environment.
+    pub(super) fn start_with(
+        kind: &'static Kind,
+        ports: Ports,
+        data: &Path,
+        variables: Vec<(&'static str, String)>,
+    ) -> Result<Program> {
         let file = tool(kind.program)?;
         let addresses = addresses(kind, ports)?;
         let data = std::path::absolute(data)?.join(kind.program);
@@ -75,12 +88,17 @@ impl Program {
         let lock = locked(&log)
             .with_context(|| format!("{} cannot have {}", kind.name, data.display()))?;
         (kind.prepare)(&data).with_context(|| format!("cannot prepare {}", data.display()))?;
-        let (begins, child) = spawn(kind, &file, &addresses, &data, &log)?;
+        let (begins, child) = spawn(kind, &file, &addresses, &data, &log, &variables)?;
         let client = Client::builder().no_proxy().timeout(Duration::from_secs(10)).build()?;
         let mut program =
-            Program { kind, file, addresses, data, log, _lock: lock, begins, child, client };
+            Program { kind, file, addresses, data, log, variables, _lock: lock, begins, child, client };
         program.becomes_ready(ports == Ports::Free)?;
         Ok(program)
+    }
+
+    fn spawn(&self) -> Result<(u64, Child)> {
+        let Program { kind, file, addresses, data, log, variables, .. } = self;
+        spawn(kind, file, addresses, data, log, variables)
     }
 
     /// Kills it, as a crash does.
@@ -95,7 +113,7 @@ impl Program {
     /// As for a first start.
     pub fn start_again(&mut self) -> Result<()> {
         (self.begins, self.child) =
-            spawn(self.kind, &self.file, &self.addresses, &self.data, &self.log)?;
+            self.spawn()?;
         self.becomes_ready(false)
     }
 
@@ -214,7 +232,7 @@ impl Program {
                         self.addresses = addresses(self.kind, Ports::Free)?;
                     }
                     (self.begins, self.child) =
-                        spawn(self.kind, &self.file, &self.addresses, &self.data, &self.log)?;
+                        self.spawn()?;
                 }
                 Err(ended) => return Err(ended),
             }
@@ -293,6 +311,7 @@ fn spawn(
     addresses: &[SocketAddr],
     data: &Path,
     log: &Path,
+    variables: &[(&str, String)],
 ) -> Result<(u64, Child)> {
     let output = OpenOptions::new().append(true).open(log)?;
     let begins = output.metadata()?.len();
@@ -300,6 +319,7 @@ fn spawn(
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL", "--"]).arg(file);
     (kind.configure)(&mut command, addresses, data);
+    command.envs(variables.iter().map(|(name, value)| (name, value)));
     // Ctrl-C is for us; we end them.
     command.process_group(0).current_dir(data);
     command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
@@ -329,4 +349,32 @@ fn spawn_for_all_of_us(command: Command) -> io::Result<Child> {
 /// A file of this repository.
 pub(super) fn shipped(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)
+}
+
+/// Makes a folder; what was there is gone.
+pub(super) fn empty(folder: &Path) -> Result<()> {
+    if folder.exists() {
+        fs::remove_dir_all(folder)?;
+    }
+    Ok(fs::create_dir_all(folder)?)
+}
+
+/// A configuration whose times are divided by 60, so that minutes are seconds and hours minutes; seconds stay.
+pub(super) fn scaled(text: &str) -> String {
+    let mut scaled = String::with_capacity(text.len());
+    for line in text.lines() {
+        let shorter = line.rsplit_once(": ").and_then(|(key, value)| {
+            let (number, unit) = value.split_at(value.len().checked_sub(1)?);
+            number.parse::<u32>().ok()?;
+            let unit = match unit {
+                "m" => "s",
+                "h" => "m",
+                _ => return None,
+            };
+            Some(format!("{key}: {number}{unit}"))
+        });
+        scaled.push_str(shorter.as_deref().unwrap_or(line));
+        scaled.push('\n');
+    }
+    scaled
 }
