@@ -50,6 +50,22 @@ def logql(text: str, legend: str = "", **more) -> Query:
     return Query("loki", text, legend, **more)
 
 
+def rate(metric: str, selector: str, by: str = "") -> str:
+    """How often something happens, per second: of all series together, or by the labels in `by`."""
+    chosen = f"{metric}{{{selector}}}" if selector else metric
+    return f"sum{f' by ({by}) ' if by else ''}(rate({chosen}[$__rate_interval]))"
+
+
+def share(part: str, whole: str) -> str:
+    """A part of a whole: 0 where there is nothing of the part, and nothing where there is no whole."""
+    return f"({part} or {whole} * 0) / {whole}"
+
+
+def quantile(metric: str, selector: str, by: str = "", q: float = 0.95) -> str:
+    """The time within which a share of a histogram's events ended."""
+    return f"histogram_quantile({q}, {rate(f'{metric}_bucket', selector, f'{by}, le' if by else 'le')})"
+
+
 def traces(service: str, empty: str = "", **more) -> Query:
     """A search in Jaeger, the newest first."""
     return Query("jaeger", service, empty=empty, more=tuple(more.items()))
