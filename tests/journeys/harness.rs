@@ -576,10 +576,15 @@ pub(crate) struct Span {
     pub(crate) service: String,
     pub(crate) name: String,
     pub(crate) tags: HashMap<String, Value>,
+    /// Microseconds since 1970.
+    pub(crate) start: u64,
+    /// Microseconds.
+    pub(crate) duration: u64,
 }
 
 impl Trace {
-    fn from(json: &Value) -> Option<Trace> {
+    /// The only trace in an answer of Jaeger's API v1.
+    pub(crate) fn from(json: &Value) -> Option<Trace> {
         let trace = json["data"].get(0)?;
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let span = |span: &Value| Span {
@@ -598,6 +603,8 @@ impl Trace {
                 .flatten()
                 .map(|tag| (text(&tag["key"]), tag["value"].clone()))
                 .collect(),
+            start: span["startTime"].as_u64().unwrap_or_default(),
+            duration: span["duration"].as_u64().unwrap_or_default(),
         };
         Some(Trace { spans: trace["spans"].as_array()?.iter().map(span).collect() })
     }

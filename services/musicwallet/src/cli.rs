@@ -250,7 +250,7 @@ fn load_test() -> Command {
                 .allow_negative_numbers(true),
         )
         .arg(
-            option("trace-ids", "FILE", "Where to write a line of JSON for each answer: trace_id, action, status")
+            option("trace-ids", "FILE", "Where to write a line of JSON for each answer: trace_id, action, status, latency_ms, ended_unix_ms")
                 .value_parser(path.clone()),
         )
         .arg(

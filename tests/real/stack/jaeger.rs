@@ -144,6 +144,14 @@ impl Jaeger {
         Ok(serde_json::from_value(answer["data"].clone())?)
     }
 
+    /// What it answers to a search, as a client of v1 of its API gets it.
+    ///
+    /// # Errors
+    /// It cannot be reached, or refuses the search.
+    pub fn search(&self, query: &[(&str, &str)]) -> Result<Value> {
+        self.program.get(QUERY, "/api/traces", query)
+    }
+
     /// The ids of the traces with a span of a service, of the last two days, 10,000 at most.
     ///
     /// # Errors

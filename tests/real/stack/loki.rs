@@ -129,6 +129,17 @@ impl Loki {
         Ok(lines)
     }
 
+    /// What a LogQL query finds between two times, in seconds since 1970, as a panel gets it: streams or series.
+    ///
+    /// # Errors
+    /// It cannot be reached, or refuses the query.
+    pub fn range(&self, logql: &str, from: f64, to: f64) -> Result<Value> {
+        let [from, to] = [from, to].map(|it| format!("{it:.9}"));
+        let query = [("query", logql), ("start", &*from), ("end", &*to), ("step", "5")];
+        let mut answer = self.program.get(HTTP, "/loki/api/v1/query_range", &query)?;
+        Ok(answer["data"]["result"].take())
+    }
+
     /// The names of labels in the last hour.
     ///
     /// # Errors

@@ -51,6 +51,15 @@ pub struct Sample {
     pub value: f64,
 }
 
+/// A series and its values over a time.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Series {
+    /// With `__name__`, unless the query took it away.
+    pub labels: BTreeMap<String, String>,
+    /// Seconds since 1970, and values: they may be `NaN` or infinite.
+    pub points: Vec<(f64, f64)>,
+}
+
 /// Where it scrapes, and how that went.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -141,15 +150,72 @@ impl Prometheus {
     /// # Errors
     /// It cannot be reached, or refuses the query.
     pub fn query(&self, promql: &str) -> Result<Vec<Sample>> {
+        self.ask("/api/v1/query", &[("query", promql)])
+    }
+
+    /// The value of a PromQL query at a time, in seconds since 1970.
+    ///
+    /// # Errors
+    /// It cannot be reached, or refuses the query.
+    pub fn query_at(&self, promql: &str, time: f64) -> Result<Vec<Sample>> {
+        self.ask("/api/v1/query", &[("query", promql), ("time", &time.to_string())])
+    }
+
+    fn ask(&self, path: &str, query: &[(&str, &str)]) -> Result<Vec<Sample>> {
         #[derive(Deserialize)]
         struct Series {
             metric: BTreeMap<String, String>,
             value: (f64, String),
         }
-        let answer = self.program.get(HTTP, "/api/v1/query", &[("query", promql)])?;
-        let series: Vec<Series> = serde_json::from_value(answer["data"]["result"].clone())?;
+        let answer = self.program.get(HTTP, path, query)?;
+        let data = &answer["data"];
+        if data["resultType"] == "scalar" {
+            let (_, value): (f64, String) = serde_json::from_value(data["result"].clone())?;
+            return Ok(vec![Sample { labels: BTreeMap::new(), value: value.parse()? }]);
+        }
+        let series: Vec<Series> = serde_json::from_value(data["result"].clone())?;
         let sample = |it: Series| Ok(Sample { labels: it.metric, value: it.value.1.parse()? });
         series.into_iter().map(sample).collect()
+    }
+
+    /// The values of a PromQL query over a time, as a panel asks for them: seconds since 1970.
+    ///
+    /// # Errors
+    /// It cannot be reached, or refuses the query.
+    pub fn query_range(&self, promql: &str, from: f64, to: f64, step: f64) -> Result<Vec<Series>> {
+        #[derive(Deserialize)]
+        struct Answered {
+            metric: BTreeMap<String, String>,
+            values: Vec<(f64, String)>,
+        }
+        let [from, to, step] = [from, to, step].map(|it| it.to_string());
+        let query = [("query", promql), ("start", &*from), ("end", &*to), ("step", &*step)];
+        let answer = self.program.get(HTTP, "/api/v1/query_range", &query)?;
+        let series: Vec<Answered> = serde_json::from_value(answer["data"]["result"].clone())?;
+        let series = series.into_iter().map(|it| {
+            let points = it.values.into_iter().map(|(time, value)| Ok((time, value.parse()?)));
+            Ok(Series { labels: it.metric, points: points.collect::<Result<_>>()? })
+        });
+        series.collect()
+    }
+
+    /// The syntax tree of a PromQL query.
+    ///
+    /// # Errors
+    /// It cannot be reached, or does not understand the query.
+    pub fn parse(&self, promql: &str) -> Result<Value> {
+        let mut answer = self.program.get(HTTP, "/api/v1/parse_query", &[("query", promql)])?;
+        Ok(answer["data"].take())
+    }
+
+    /// The label sets of the series that one of the selectors finds.
+    ///
+    /// # Errors
+    /// It cannot be reached, or refuses a selector.
+    pub fn series(&self, selectors: &[&str]) -> Result<Vec<BTreeMap<String, String>>> {
+        let query: Vec<(&str, &str)> = selectors.iter().map(|it| ("match[]", *it)).collect();
+        let answer = self.program.get(HTTP, "/api/v1/series", &query)?;
+        Ok(serde_json::from_value(answer["data"].clone())?)
     }
 
     /// What it scrapes.

@@ -43,7 +43,7 @@ fn settled(all: impl Fn() -> Value, signal: &str) -> Value {
 }
 
 /// The sum of the series of a family that have this label.
-fn sum(text: &str, family: &str, label: &str) -> u64 {
+pub(crate) fn sum(text: &str, family: &str, label: &str) -> u64 {
     let start = format!("{family}{{");
     let series = text.lines().filter(|line| line.starts_with(&start) && line.contains(label));
     series.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap() as u64).sum()

@@ -11,6 +11,7 @@ mod generated;
 mod harness;
 mod jaeger;
 mod ledger;
+mod operators;
 mod pages;
 mod playlists;
 mod postgres;
