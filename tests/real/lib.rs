@@ -1,4 +1,5 @@
-//! The real programs and the registry of names, for the tests that need them and for the commands beside them.
+//! The real programs, the registry of names and the Dockerfile, for the tests that need them and for the commands beside them.
 
+pub mod dockerfile;
 pub mod schema;
 pub mod stack;
