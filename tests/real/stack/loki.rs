@@ -33,6 +33,15 @@ const KIND: Kind = Kind {
     ready: &[(HTTP, "/ready")],
 };
 
+/// One that takes 2 MB a second, and says 429 to more.
+const NARROW: Kind = Kind {
+    configure: |command, addresses, data| {
+        (KIND.configure)(command, addresses, data);
+        command.env("LOKI_INGESTION_MB", "2");
+    },
+    ..KIND
+};
+
 /// Loki, running.
 pub struct Loki {
     /// Its process.
@@ -59,6 +68,14 @@ impl Loki {
     /// What kept it from that.
     pub fn start(ports: Ports, data: &Path) -> Result<Loki> {
         Ok(Loki { program: Program::start(&KIND, ports, data)? })
+    }
+
+    /// Starts one that is soon given too much.
+    ///
+    /// # Errors
+    /// As of any other.
+    pub fn start_narrow(ports: Ports, data: &Path) -> Result<Loki> {
+        Ok(Loki { program: Program::start(&NARROW, ports, data)? })
     }
 
     /// Where its APIs are.
