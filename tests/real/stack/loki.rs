@@ -34,6 +34,15 @@ const KIND: Kind = Kind {
     ready: &[(HTTP, "/ready")],
 };
 
+/// One that takes 2 MB a second, and says 429 to more.
+const NARROW: Kind = Kind {
+    configure: |command, addresses, data| {
+        (KIND.configure)(command, addresses, data);
+        command.env("LOKI_INGESTION_MB", "2");
+    },
+    ..KIND
+};
+
 /// Loki, running.
 #[derive(Debug)]
 pub struct Loki {
@@ -67,6 +76,14 @@ impl Loki {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.program.address(HTTP)
+    }
+
+    /// Starts one that is soon given too much.
+    ///
+    /// # Errors
+    /// As of any other.
+    pub fn start_narrow(ports: Ports, data: &Path) -> Result<Loki> {
+        Ok(Loki { program: Program::start(&NARROW, ports, data)? })
     }
 
     /// Where its APIs are.
