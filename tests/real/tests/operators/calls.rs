@@ -165,7 +165,9 @@ impl Calls<'_> {
         let base = self.system.stack.jaeger.url();
         // Save & test, and the form of the search.
         let services = self.get(&base, "/api/services", &[]);
-        ["accounts", "catalog", "gateway", "wallet"].map(|it| has(&services["data"], it));
+        ["accounts", "catalog", "gateway", "wallet"]
+            .iter()
+            .for_each(|it| has(&services["data"], it));
         let operations = self.get(&base, "/api/services/gateway/operations", &[]);
         has(&operations["data"], "GET /api/musics/{id}");
         // A search, one for failures, and a trace.
