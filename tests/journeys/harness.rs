@@ -194,6 +194,11 @@ impl App {
 
     /// Starts a service again at the addresses that it had, over its data.
     pub(crate) fn restart(&mut self, service: &str) {
+        self.restart_with(service, &[]);
+    }
+
+    /// The same with other settings than it had.
+    pub(crate) fn restart_with(&mut self, service: &str, more: &[(&str, &str)]) {
         let at = self.position(service);
         let (_, variables) = LISTEN.iter().find(|(name, _)| *name == service).unwrap();
         let mut settings = self.settings.clone();
@@ -201,6 +206,7 @@ impl App {
             let had = self.processes[at].find(service, role);
             settings.extend(had.map(|address| ((*variable).to_owned(), address)));
         }
+        settings.extend(more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         self.processes[at] =
             Process::start(&["serve", service], self.data.path(), &pairs(&settings));
         self.is_ready(service);

@@ -1,6 +1,7 @@
 //! The operators' stack: everything that is shipped for operators is executed against the real programs: each query, each link, each call
 //! that Grafana makes.
 
+mod anger;
 mod calls;
 mod links;
 mod names;

@@ -107,8 +107,6 @@ fn prober(app: &App) -> Process {
 /// An answer that the load generator got.
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct Answer {
-    pub(super) trace_id: String,
-    pub(super) action: String,
     pub(super) status: u16,
     pub(super) latency_ms: f64,
     pub(super) ended_unix_ms: u64,
@@ -189,6 +187,11 @@ impl Running {
         let text = fs::read_to_string(self.answers).unwrap();
         text.lines().map(|it| serde_json::from_str(it).unwrap()).collect()
     }
+}
+
+/// People who go on until this is dropped.
+pub(super) fn traffic(app: &App) -> impl Drop + use<> {
+    Running::start(app, 20.0, 3_600).process
 }
 
 /// Seconds since 1970.
