@@ -45,6 +45,9 @@ const LISTEN: [(&str, &[(&str, &str)]); 5] = [
     ("gateway", &[("GATEWAY_LISTEN", "api"), ("GATEWAY_INTERNAL_LISTEN", "internal")]),
 ];
 
+/// How a line begins that tells an address.
+const LISTENING: &str = "{\"listening\"";
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shape {
     /// Everything in one process.
@@ -454,6 +457,11 @@ impl Process {
         status
     }
 
+    /// Forgets its log lines so far: hours have gigabytes of them.
+    pub(crate) fn forget_logs(&self) {
+        self.stdout.lock().unwrap().retain(|line| line.starts_with(LISTENING));
+    }
+
     /// Its log lines so far.
     pub(crate) fn logs(&self) -> Vec<Value> {
         let lines = self.stdout.lock().unwrap();
@@ -481,12 +489,11 @@ impl Process {
         let text = |value: &Value| value.as_str().unwrap().to_owned();
         let lines = self.stdout.lock().unwrap();
         // Of some thousand lines, not all are worth reading at each request.
-        let told =
-            lines.iter().filter(|line| line.starts_with("{\"listening\"")).filter_map(|line| {
-                let line: Value = serde_json::from_str(line).ok()?;
-                let told = line.get("listening")?;
-                Some(((text(&told["service"]), text(&told["role"])), text(&told["addr"])))
-            });
+        let told = lines.iter().filter(|line| line.starts_with(LISTENING)).filter_map(|line| {
+            let line: Value = serde_json::from_str(line).ok()?;
+            let told = line.get("listening")?;
+            Some(((text(&told["service"]), text(&told["role"])), text(&told["addr"])))
+        });
         told.collect()
     }
 }
@@ -576,10 +583,15 @@ pub(crate) struct Span {
     pub(crate) service: String,
     pub(crate) name: String,
     pub(crate) tags: HashMap<String, Value>,
+    /// Microseconds since 1970.
+    pub(crate) start: u64,
+    /// Microseconds.
+    pub(crate) duration: u64,
 }
 
 impl Trace {
-    fn from(json: &Value) -> Option<Trace> {
+    /// The only trace in an answer of Jaeger's API v1.
+    pub(crate) fn from(json: &Value) -> Option<Trace> {
         let trace = json["data"].get(0)?;
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let span = |span: &Value| Span {
@@ -598,6 +610,8 @@ impl Trace {
                 .flatten()
                 .map(|tag| (text(&tag["key"]), tag["value"].clone()))
                 .collect(),
+            start: span["startTime"].as_u64().unwrap_or_default(),
+            duration: span["duration"].as_u64().unwrap_or_default(),
         };
         Some(Trace { spans: trace["spans"].as_array()?.iter().map(span).collect() })
     }
@@ -642,15 +656,10 @@ pub(crate) fn eventually<T, E: std::fmt::Display>(
 }
 
 pub(crate) fn binary() -> PathBuf {
-    // `tests/real` is another package, for which cargo does not define the variable.
-    option_env!("CARGO_BIN_EXE_musicwallet").map_or_else(
-        || {
-            std::env::var_os("MUSICWALLET_BINARY")
-                .expect("MUSICWALLET_BINARY names the program")
-                .into()
-        },
-        PathBuf::from,
-    )
+    // `tests/real` is another package, for which cargo names no program; and `tests/real/endurance` means a release build.
+    let named = std::env::var_os("MUSICWALLET_BINARY").map(PathBuf::from);
+    let built = option_env!("CARGO_BIN_EXE_musicwallet").map(PathBuf::from);
+    named.or(built).expect("MUSICWALLET_BINARY names the program")
 }
 
 /// The root of the repository.

@@ -15,3 +15,5 @@ mod people;
 mod schema;
 mod signals;
 mod starting;
+#[expect(dead_code, reason = "`tests/real` uses the rest of it")]
+mod table;

@@ -1,6 +1,12 @@
 //! What who runs MusicWallet does from the command line, while it runs.
 
-use std::{fs, os::unix::fs::PermissionsExt, path::Path};
+use std::{
+    fs,
+    io::{Read, Write},
+    net::TcpStream,
+    os::unix::fs::PermissionsExt,
+    path::Path,
+};
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -132,4 +138,65 @@ fn a_database_on_a_server_is_left_to_the_servers_tools() {
     assert_eq!(code, Some(1), "{stderr}");
     assert!(stderr.contains("there is no database at") && stderr.contains("wallet.db"), "{stderr}");
     assert!(!directory.path().join("x").exists());
+}
+
+/// Where `health` shall ask, given as the service would be told to listen on every interface.
+fn everywhere(app: &App, service: &str) -> String {
+    let url = app.url(service, "internal");
+    let port = url.rsplit_once(':').unwrap().1;
+    format!("--{service}-internal-listen=0.0.0.0:{port}")
+}
+
+#[test]
+fn health_tells_by_its_exit_code_whether_services_are_ready() {
+    for shape in [Shape::One, Shape::Each] {
+        let app = App::start(shape);
+        let gateway = everywhere(&app, "gateway");
+        let (_, told) = done(&app, &["health", "gateway", &gateway]);
+        assert_eq!(told, "gateway is ready.");
+        let all = ["sidecar", "accounts", "catalog", "wallet", "gateway"];
+        let all = all.map(|service| everywhere(&app, service));
+        let all: Vec<&str> = ["health"].into_iter().chain(all.iter().map(String::as_str)).collect();
+        let (_, told) = done(&app, &all);
+        assert_eq!(told, "sidecar, accounts, catalog, wallet, gateway are ready.");
+
+        app.signal("gateway", "STOP");
+        refused(&app, &["health", "gateway", &gateway], 1, "gateway: there is no answer from");
+        refused(&app, &all, 1, "_INTERNAL_LISTEN says where it listens");
+        app.signal("gateway", "CONT");
+        done(&app, &all);
+
+        // Who is about to send something keeps it from ending at once.
+        let address = app.url("gateway", "api").replace("http://", "");
+        let mut unfinished = TcpStream::connect(address).unwrap();
+        let head = "POST /api/users/ HTTP/1.1\r\nhost: localhost\r\nexpect: 100-continue\r\n\
+                    content-type: application/json\r\ncontent-length: 9\r\n\r\n";
+        unfinished.write_all(head.as_bytes()).unwrap();
+        let mut answer = [0; 12];
+        unfinished.read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 100", "it waits for the rest");
+        app.signal("gateway", "TERM");
+        eventually("it is told to be stopping", || {
+            let (code, _, told) = app.command(&["health", "gateway", &gateway]).end();
+            let stopping = r#"503 Service Unavailable, {"status":"stopping"}"#;
+            if code == Some(1) && told.contains(stopping) { Ok(()) } else { Err(told) }
+        });
+    }
+}
+
+#[test]
+fn health_needs_to_know_where_to_ask() {
+    let directory = tempfile::tempdir().unwrap();
+    let ask = |address: &str| {
+        let settings = [("CATALOG_INTERNAL_LISTEN", address)];
+        Process::launch(&["health", "catalog"], directory.path(), &settings).end()
+    };
+    for (address, expected, told) in [
+        ("127.0.0.1:0", 1, "CATALOG_INTERNAL_LISTEN is port 0"),
+        ("127.0.0.1:1", 1, "catalog: there is no answer from http://127.0.0.1:1/health/ready"),
+        ("nowhere", 2, "CATALOG_INTERNAL_LISTEN"),
+    ] {
+        let (code, stdout, stderr) = ask(address);
+        assert!(code == Some(expected) && stderr.contains(told), "{address}: {stdout}{stderr}");
+    }
 }

@@ -133,6 +133,7 @@ fn the_help_says_how_to_begin() {
         (vec!["-h"], vec!["serve", "import", "Examples:", "Exit codes:"]),
         (vec!["--help"], vec!["--catalog-listen", "[default: 127.0.0.1:9102]", "./data"]),
         (vec!["serve", "catalog", "--help"], vec!["--catalog-database", "--rust-log"]),
+        (vec!["health", "-h"], vec!["TARGET", "catalog", "exits with 0"]),
         (vec!["import", "--help"], vec!["--musics", "MUSICWALLET_TOKEN"]),
     ] {
         let (code, shown, _) = Process::launch(&arguments, directory.path(), &[]).end();

@@ -154,7 +154,7 @@ impl Telemetry {
         let dispatch =
             logs::subscriber(config, stdout, &tracer, logger_provider.as_ref(), loki.as_ref());
         let (recorder, recorded) = metrics::recorder();
-        let measures = Measures::new(signals, loki.as_ref().map(Loki::books));
+        let measures = Measures::new(&config.version, signals, loki.as_ref().map(Loki::books));
         let inner = Inner {
             service: config.service.clone(),
             requests: config.requests,

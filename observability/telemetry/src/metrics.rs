@@ -59,6 +59,11 @@ pub(crate) struct ClientLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct BuildLabels {
+    service_version: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct SignalLabel {
     signal: &'static str,
 }
@@ -95,7 +100,7 @@ pub(crate) struct Measures {
 }
 
 impl Measures {
-    pub(crate) fn new(signals: Signals, shipped: Option<&Shipped>) -> Measures {
+    pub(crate) fn new(version: &str, signals: Signals, shipped: Option<&Shipped>) -> Measures {
         let (server, client) = (durations(), durations());
         let active_requests = Gauge::default();
         let mut registry = Registry::default();
@@ -114,6 +119,9 @@ impl Measures {
             "HTTP requests being served",
             active_requests.clone(),
         );
+        let build = Family::<BuildLabels, Gauge>::default();
+        build.get_or_create(&BuildLabels { service_version: version.to_owned() }).set(1);
+        registry.register("build_info", "Which version of the program this is: always 1", build);
         signals.register(&mut registry);
         if let Some(shipped) = shipped {
             shipped.register(&mut registry);

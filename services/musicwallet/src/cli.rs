@@ -19,6 +19,7 @@ Examples:
   musicwallet                                   everything in one process, data under ./data
   musicwallet serve catalog --check             are the settings of the catalog right?
   CATALOG_LISTEN=127.0.0.1:0 musicwallet serve catalog
+  musicwallet health catalog                    is it ready? exit code 0 or 1
   musicwallet import --musics songs.csv --username ada --password-file ada.txt
   musicwallet loadtest --rate 50 --duration 30s how does the one on this machine bear it?
   musicwallet backup --to /backups/monday       a copy of every SQLite database, while it is used
@@ -66,6 +67,21 @@ pub(crate) fn command() -> Command {
                 .subcommand_value_name("TARGET")
                 .subcommand_help_heading("Targets")
                 .subcommands(targets),
+        )
+        .subcommand(
+            Command::new("health")
+                .about("Ask what runs on this machine whether it is ready: exits with 0, or with 1 and says why not")
+                .after_help(
+                    "It asks the internal port of the same settings (GATEWAY_INTERNAL_LISTEN), and waits for 2 s at most. Without a \
+                     target it asks for all services.",
+                )
+                .args_conflicts_with_subcommands(true)
+                .args(all_settings())
+                .subcommand_value_name("TARGET")
+                .subcommand_help_heading("Targets")
+                .subcommands(Target::ALL.into_iter().map(|target| {
+                    Command::new(target.name()).about(target.about()).args(target.arguments())
+                })),
         )
         .subcommand(
             Command::new("migrate")
@@ -234,7 +250,7 @@ fn load_test() -> Command {
                 .allow_negative_numbers(true),
         )
         .arg(
-            option("trace-ids", "FILE", "Where to write a line of JSON for each answer: trace_id, action, status")
+            option("trace-ids", "FILE", "Where to write a line of JSON for each answer: trace_id, action, status, latency_ms, ended_unix_ms")
                 .value_parser(path.clone()),
         )
         .arg(

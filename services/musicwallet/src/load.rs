@@ -5,7 +5,7 @@ use std::{
     io::{self, BufWriter, Write},
     num::NonZeroU16,
     path::PathBuf,
-    time::Duration,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use clap::ArgMatches;
@@ -110,9 +110,17 @@ impl Traces {
     }
 
     fn write(&mut self, ended: &Ended) {
-        if let (Outcome::Answered { status, trace_id, .. }, Ok(())) = (&ended.outcome, &self.so_far)
+        if let (Outcome::Answered { status, trace_id, latency }, Ok(())) =
+            (&ended.outcome, &self.so_far)
         {
-            let line = json!({"trace_id": trace_id, "action": ended.action, "status": status});
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            let line = json!({
+                "trace_id": trace_id,
+                "action": ended.action,
+                "status": status,
+                "latency_ms": latency.as_secs_f64() * 1000.0,
+                "ended_unix_ms": now.as_millis() as u64,
+            });
             self.so_far = writeln!(self.to, "{line}");
         }
     }

@@ -3,6 +3,7 @@
 mod cli;
 mod configuration;
 mod databases;
+mod health;
 mod import;
 mod load;
 mod operator;
@@ -27,6 +28,10 @@ fn main() -> ExitCode {
         Some(("serve", serve)) => match serve.subcommand() {
             Some((name, matches)) => process::run(matches, &[Target::named(name)]),
             None => unreachable!("clap demands a target"),
+        },
+        Some(("health", matches)) => match matches.subcommand() {
+            None => health::run(matches, &Target::ALL),
+            Some((name, matches)) => health::run(matches, &[Target::named(name)]),
         },
         Some(("migrate", matches)) => databases::migrate(matches),
         Some(("backup", matches)) => databases::backup(matches),

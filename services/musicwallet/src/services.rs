@@ -143,6 +143,13 @@ impl Settings {
         }
     }
 
+    /// The socket for health and metrics: its variable and its address.
+    pub(crate) fn internal(&self) -> (&'static str, SocketAddr) {
+        let found = self.addresses().into_iter().find(|(role, ..)| *role == "internal");
+        let (_, variable, address) = found.unwrap_or_else(|| unreachable!("each service has one"));
+        (variable, address)
+    }
+
     fn addresses(&self) -> Vec<(&'static str, &'static str, SocketAddr)> {
         match self {
             Settings::Sidecar(config) => {

@@ -3,7 +3,6 @@
 use std::{
     fs,
     io::{self, Write},
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     time::Duration,
 };
 
@@ -14,7 +13,7 @@ use reqwest::{Client, header::HOST};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::Failure;
+use crate::{Failure, health::from_here};
 
 /// The console asks all services for their metrics, which takes 2 s at most.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -87,13 +86,7 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<(), Failure> {
 }
 
 async fn ask(config: &sidecar::Config) -> anyhow::Result<Delivery> {
-    let mut at = config.console_listen;
-    if at.ip().is_unspecified() {
-        let loopback: IpAddr =
-            if at.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() };
-        at.set_ip(loopback);
-    }
-    let url = format!("http://{at}/delivery.json");
+    let url = format!("http://{}/delivery.json", from_here(config.console_listen));
     let client = Client::builder().timeout(TIMEOUT).no_proxy().build()?;
     // The one name that the console always goes by, wherever it listens.
     let mut request = client.get(&url).header(HOST, "localhost");

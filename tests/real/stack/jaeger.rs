@@ -17,6 +17,7 @@ const QUERY: usize = 0;
 const OTLP_HTTP: usize = 1;
 const OTLP_GRPC: usize = 2;
 const QUERY_GRPC: usize = 3;
+const METRICS: usize = 4;
 
 const MEMORY: Kind = Kind {
     name: "Jaeger",
@@ -26,6 +27,7 @@ const MEMORY: Kind = Kind {
         ("OTLP by HTTP", 4328),
         ("OTLP by gRPC", 4327),
         ("queries by gRPC", 16685),
+        ("its own metrics", 8888),
     ],
     prepare: |_| Ok(()),
     configure: |command, addresses, data| {
@@ -36,7 +38,8 @@ const MEMORY: Kind = Kind {
             .env("JAEGER_QUERY", addresses[QUERY].to_string())
             .env("JAEGER_OTLP", addresses[OTLP_HTTP].to_string())
             .env("JAEGER_OTLP_GRPC", addresses[OTLP_GRPC].to_string())
-            .env("JAEGER_QUERY_GRPC", addresses[QUERY_GRPC].to_string());
+            .env("JAEGER_QUERY_GRPC", addresses[QUERY_GRPC].to_string())
+            .env("JAEGER_METRICS_PORT", addresses[METRICS].port().to_string());
     },
     ready: &[(QUERY, "/api/services"), (OTLP_HTTP, "/v1/traces")],
 };
@@ -59,6 +62,7 @@ pub enum Storage {
 }
 
 /// Jaeger, running.
+#[derive(Debug)]
 pub struct Jaeger {
     /// Its process.
     pub program: Program,
@@ -100,6 +104,12 @@ impl Jaeger {
         self.program.url(OTLP_HTTP)
     }
 
+    /// Where its own metrics are.
+    #[must_use]
+    pub fn metrics(&self) -> SocketAddr {
+        self.program.address(METRICS)
+    }
+
     /// Where it receives OTLP by gRPC.
     #[must_use]
     pub fn otlp_grpc(&self) -> SocketAddr {
@@ -132,6 +142,14 @@ impl Jaeger {
     pub fn services(&self) -> Result<BTreeSet<String>> {
         let answer = self.program.get(QUERY, "/api/services", &[])?;
         Ok(serde_json::from_value(answer["data"].clone())?)
+    }
+
+    /// What it answers to a search, as a client of v1 of its API gets it.
+    ///
+    /// # Errors
+    /// It cannot be reached, or refuses the search.
+    pub fn search(&self, query: &[(&str, &str)]) -> Result<Value> {
+        self.program.get(QUERY, "/api/traces", query)
     }
 
     /// The ids of the traces with a span of a service, of the last two days, 10,000 at most.

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
     path::Path,
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -33,7 +34,17 @@ const KIND: Kind = Kind {
     ready: &[(HTTP, "/ready")],
 };
 
+/// One that takes 2 MB a second, and says 429 to more.
+const NARROW: Kind = Kind {
+    configure: |command, addresses, data| {
+        (KIND.configure)(command, addresses, data);
+        command.env("LOKI_INGESTION_MB", "2");
+    },
+    ..KIND
+};
+
 /// Loki, running.
+#[derive(Debug)]
 pub struct Loki {
     /// Its process.
     pub program: Program,
@@ -59,6 +70,20 @@ impl Loki {
     /// What kept it from that.
     pub fn start(ports: Ports, data: &Path) -> Result<Loki> {
         Ok(Loki { program: Program::start(&KIND, ports, data)? })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.program.address(HTTP)
+    }
+
+    /// Starts one that is soon given too much.
+    ///
+    /// # Errors
+    /// As of any other.
+    pub fn start_narrow(ports: Ports, data: &Path) -> Result<Loki> {
+        Ok(Loki { program: Program::start(&NARROW, ports, data)? })
     }
 
     /// Where its APIs are.
@@ -119,6 +144,17 @@ impl Loki {
         }
         lines.sort_by_key(|line| std::cmp::Reverse(line.time));
         Ok(lines)
+    }
+
+    /// What a LogQL query finds between two times, in seconds since 1970, as a panel gets it: streams or series.
+    ///
+    /// # Errors
+    /// It cannot be reached, or refuses the query.
+    pub fn range(&self, logql: &str, from: f64, to: f64) -> Result<Value> {
+        let [from, to] = [from, to].map(|it| format!("{it:.9}"));
+        let query = [("query", logql), ("start", &*from), ("end", &*to), ("step", "5")];
+        let mut answer = self.program.get(HTTP, "/loki/api/v1/query_range", &query)?;
+        Ok(answer["data"]["result"].take())
     }
 
     /// The names of labels in the last hour.

@@ -1,4 +1,4 @@
-//! Starts Jaeger, Loki and Prometheus, says where they are, and ends them on Ctrl-C: `cargo run -p real --example stack`.
+//! Starts Jaeger, Loki, Prometheus, Alertmanager and an exporter, says where they are, and ends them on Ctrl-C: `cargo run -p real --example stack`.
 
 use std::{
     path::PathBuf,
@@ -13,7 +13,7 @@ use clap::Parser;
 use real::stack::{Ports, Stack};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Starts Jaeger, Loki and Prometheus with the configuration files of this repository, and ends them on Ctrl-C.
+/// Starts Jaeger, Loki, Prometheus, Alertmanager and node_exporter with the configuration files of this repository, and ends them on Ctrl-C.
 #[derive(Parser)]
 struct Options {
     /// Listen on any free ports instead of the usual ones.
@@ -46,7 +46,7 @@ fn run(options: Options) -> Result<ExitCode> {
     let (events, event) = mpsc::channel();
     tell_signals(events.clone())?;
 
-    say("Jaeger, Loki and Prometheus are starting.");
+    say("Jaeger, Loki, Prometheus, Alertmanager and node_exporter are starting.");
     let (ports, data) = (ports(&options), options.data.clone());
     let started = events.clone();
     thread::spawn(move || {
@@ -98,13 +98,15 @@ fn tell_signals(events: Sender<Event>) -> Result<()> {
 }
 
 fn introduction(stack: &Stack, options: &Options) -> String {
-    let Stack { jaeger, loki, prometheus } = stack;
+    let Stack { jaeger, loki, prometheus, alertmanager, node } = stack;
     format!(
         "
-Jaeger      {:24}  traces: its query APIs v1 and v3
-            {:24}  OTLP by HTTP; by gRPC at {}
-Loki        {:24}  logs: LogQL, OTLP at /otlp, push at /loki/api/v1/push
-Prometheus  {:24}  metrics: PromQL, OTLP at /api/v1/otlp; scrapes MusicWallet at 9180 to 9183 and 9185
+Jaeger         {:24}  traces: its query APIs v1 and v3
+               {:24}  OTLP by HTTP; by gRPC at {}
+Loki           {:24}  logs: LogQL, OTLP at /otlp, push at /loki/api/v1/push
+Prometheus     {:24}  metrics and rules: PromQL, OTLP at /api/v1/otlp; scrapes MusicWallet at 9180 to 9183 and 9185
+Alertmanager   {:24}  alerts; tells the sidecar at 9185, whose console shows them
+node_exporter  http://{:17}  the metrics of this machine
 
 To have the sidecar pass on to them what it receives, start MusicWallet with
 
@@ -118,6 +120,8 @@ Data and logs are in {}. All are ready. Ctrl-C ends them.",
         jaeger.otlp_grpc(),
         loki.url(),
         prometheus.url(),
+        alertmanager.url(),
+        node.address(),
         jaeger.otlp_url(),
         loki.otlp_url(),
         prometheus.otlp_url(),

@@ -34,6 +34,7 @@ pub enum Ports {
 }
 
 /// What a program is, and how it is started.
+#[derive(Debug)]
 pub(super) struct Kind {
     /// As people call it.
     pub(super) name: &'static str,
@@ -50,12 +51,14 @@ pub(super) struct Kind {
 }
 
 /// A program that runs. It is killed when this is dropped.
+#[derive(Debug)]
 pub struct Program {
     kind: &'static Kind,
     file: PathBuf,
     addresses: Vec<SocketAddr>,
     data: PathBuf,
     log: PathBuf,
+    variables: Vec<(&'static str, String)>,
     /// Of its log, so that nobody else uses the same data.
     _lock: File,
     /// Where in the log the running process begins.
@@ -67,6 +70,16 @@ pub struct Program {
 impl Program {
     /// Starts it, and returns when it is ready. `data` gets a folder for what it keeps and a file for what it writes.
     pub(super) fn start(kind: &'static Kind, ports: Ports, data: &Path) -> Result<Program> {
+        Program::start_with(kind, ports, data, Vec::new())
+    }
+
+    /// The same with more variables in its environment.
+    pub(super) fn start_with(
+        kind: &'static Kind,
+        ports: Ports,
+        data: &Path,
+        variables: Vec<(&'static str, String)>,
+    ) -> Result<Program> {
         let file = tool(kind.program)?;
         let addresses = addresses(kind, ports)?;
         let data = std::path::absolute(data)?.join(kind.program);
@@ -75,12 +88,27 @@ impl Program {
         let lock = locked(&log)
             .with_context(|| format!("{} cannot have {}", kind.name, data.display()))?;
         (kind.prepare)(&data).with_context(|| format!("cannot prepare {}", data.display()))?;
-        let (begins, child) = spawn(kind, &file, &addresses, &data, &log)?;
+        let (begins, child) = spawn(kind, &file, &addresses, &data, &log, &variables)?;
         let client = Client::builder().no_proxy().timeout(Duration::from_secs(10)).build()?;
-        let mut program =
-            Program { kind, file, addresses, data, log, _lock: lock, begins, child, client };
+        let mut program = Program {
+            kind,
+            file,
+            addresses,
+            data,
+            log,
+            variables,
+            _lock: lock,
+            begins,
+            child,
+            client,
+        };
         program.becomes_ready(ports == Ports::Free)?;
         Ok(program)
+    }
+
+    fn spawn(&self) -> Result<(u64, Child)> {
+        let Program { kind, file, addresses, data, log, variables, .. } = self;
+        spawn(kind, file, addresses, data, log, variables)
     }
 
     /// Kills it, as a crash does.
@@ -94,8 +122,7 @@ impl Program {
     /// # Errors
     /// As for a first start.
     pub fn start_again(&mut self) -> Result<()> {
-        (self.begins, self.child) =
-            spawn(self.kind, &self.file, &self.addresses, &self.data, &self.log)?;
+        (self.begins, self.child) = self.spawn()?;
         self.becomes_ready(false)
     }
 
@@ -213,8 +240,7 @@ impl Program {
                     if may_move {
                         self.addresses = addresses(self.kind, Ports::Free)?;
                     }
-                    (self.begins, self.child) =
-                        spawn(self.kind, &self.file, &self.addresses, &self.data, &self.log)?;
+                    (self.begins, self.child) = self.spawn()?;
                 }
                 Err(ended) => return Err(ended),
             }
@@ -293,6 +319,7 @@ fn spawn(
     addresses: &[SocketAddr],
     data: &Path,
     log: &Path,
+    variables: &[(&str, String)],
 ) -> Result<(u64, Child)> {
     let output = OpenOptions::new().append(true).open(log)?;
     let begins = output.metadata()?.len();
@@ -300,6 +327,7 @@ fn spawn(
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL", "--"]).arg(file);
     (kind.configure)(&mut command, addresses, data);
+    command.envs(variables.iter().map(|(name, value)| (name, value)));
     // Ctrl-C is for us; we end them.
     command.process_group(0).current_dir(data);
     command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
@@ -329,4 +357,20 @@ fn spawn_for_all_of_us(command: Command) -> io::Result<Child> {
 /// A file of this repository.
 pub(super) fn shipped(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)
+}
+
+/// Makes a folder; what was there is gone.
+pub(super) fn empty(folder: &Path) -> Result<()> {
+    if folder.exists() {
+        fs::remove_dir_all(folder)?;
+    }
+    Ok(fs::create_dir_all(folder)?)
+}
+
+/// Writes what `prometheus/generate --fast` makes: the folder `rules` and `alertmanager.yml`, in which minutes are seconds.
+pub(super) fn hurry(folder: &Path) -> Result<()> {
+    let mut generate = Command::new(shipped("prometheus/generate"));
+    let made = generate.arg("--fast").arg(folder).output().context("cannot run generate")?;
+    let error = String::from_utf8_lossy(&made.stderr);
+    if made.status.success() { Ok(()) } else { bail!("{}", error.trim()) }
 }

@@ -1,12 +1,12 @@
 //! The real Prometheus: metrics.
 
-use std::{collections::BTreeMap, ffi::OsString, fs, os::unix, path::Path};
+use std::{collections::BTreeMap, ffi::OsString, fs, net::SocketAddr, os::unix, path::Path};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::program::{Kind, Ports, Program, shipped};
+use super::program::{Kind, Ports, Program, empty, hurry, shipped};
 
 const HTTP: usize = 0;
 
@@ -14,7 +14,7 @@ const KIND: Kind = Kind {
     name: "Prometheus",
     program: "prometheus",
     sockets: &[("HTTP", 9090)],
-    prepare: |data| link_config(&data.join("config")),
+    prepare: |data| configured(&data.join("config")),
     configure: |command, addresses, data| {
         let flag = |name: &str, path: &str| {
             let mut flag = OsString::from(name);
@@ -24,7 +24,6 @@ const KIND: Kind = Kind {
         command
             .arg(flag("--config.file=", "config/prometheus.yml"))
             .arg(flag("--storage.tsdb.path=", "tsdb"))
-            .args(["--storage.tsdb.retention.time=30d", "--storage.tsdb.retention.size=2GB"])
             .arg(format!("--web.listen-address={}", addresses[HTTP]))
             .args(["--web.enable-lifecycle", "--web.enable-otlp-receiver"])
             .arg("--enable-feature=exemplar-storage");
@@ -32,7 +31,11 @@ const KIND: Kind = Kind {
     ready: &[(HTTP, "/-/ready")],
 };
 
+/// The same, but scrapes and evaluates each second, and the windows and durations of its rules are those for tests.
+const HURRIED: Kind = Kind { prepare: |data| hurried(&data.join("config")), ..KIND };
+
 /// Prometheus, running.
+#[derive(Debug)]
 pub struct Prometheus {
     /// Its process.
     pub program: Program,
@@ -45,6 +48,15 @@ pub struct Sample {
     pub labels: BTreeMap<String, String>,
     /// May be `NaN` or infinite.
     pub value: f64,
+}
+
+/// A series and its values over a time.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Series {
+    /// With `__name__`, unless the query took it away.
+    pub labels: BTreeMap<String, String>,
+    /// Seconds since 1970, and values: they may be `NaN` or infinite.
+    pub points: Vec<(f64, f64)>,
 }
 
 /// Where it scrapes, and how that went.
@@ -79,6 +91,20 @@ impl Prometheus {
         Ok(Prometheus { program: Program::start(&KIND, ports, data)? })
     }
 
+    /// Starts it with `prometheus/generate --fast`: what takes it minutes and hours takes seconds, all else is the same.
+    ///
+    /// # Errors
+    /// What kept it from that.
+    pub fn start_hurried(ports: Ports, data: &Path) -> Result<Prometheus> {
+        Ok(Prometheus { program: Program::start(&HURRIED, ports, data)? })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.program.address(HTTP)
+    }
+
     /// Where its APIs are.
     #[must_use]
     pub fn url(&self) -> String {
@@ -91,21 +117,32 @@ impl Prometheus {
         format!("{}/api/v1/otlp", self.url())
     }
 
-    /// Scrapes these from now on, and nothing else: services and `address:port`. It takes some seconds to notice.
+    /// Scrapes these services of ours from now on, and no others: their names, and `address:port`. It takes some seconds to notice.
     ///
     /// # Errors
     /// The file cannot be written.
     pub fn scrape(&self, targets: &[(&str, &str)]) -> Result<()> {
-        let targets: Vec<Value> = targets
-            .iter()
-            .map(|(service, address)| {
-                json!({ "targets": [address], "labels": { "job": format!("musicwallet/{service}") } })
-            })
-            .collect();
+        let targets = targets.iter().map(|(service, address)| {
+            let labels =
+                json!({ "job": format!("musicwallet/{service}"), "service_name": service });
+            json!({ "targets": [address], "labels": labels })
+        });
+        self.targets_are("musicwallet", &targets.collect())
+    }
+
+    /// Scrapes a program of the stack, too: the job as `prometheus/targets` has it, and `address:port`.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn watch(&self, job: &str, address: SocketAddr) -> Result<()> {
+        self.targets_are(job, &json!([{ "targets": [address] }]))
+    }
+
+    fn targets_are(&self, job: &str, targets: &Value) -> Result<()> {
         let folder = self.program.data().join("config/targets");
-        let new = folder.join("musicwallet.new");
-        fs::write(&new, json!(targets).to_string())?;
-        Ok(fs::rename(new, folder.join("musicwallet.json"))?) // it never sees half of it
+        let new = folder.join("new");
+        fs::write(&new, targets.to_string())?;
+        Ok(fs::rename(new, folder.join(job).with_extension("json"))?) // it never sees half of it
     }
 
     /// The value of a PromQL query now.
@@ -113,15 +150,72 @@ impl Prometheus {
     /// # Errors
     /// It cannot be reached, or refuses the query.
     pub fn query(&self, promql: &str) -> Result<Vec<Sample>> {
+        self.ask("/api/v1/query", &[("query", promql)])
+    }
+
+    /// The value of a PromQL query at a time, in seconds since 1970.
+    ///
+    /// # Errors
+    /// It cannot be reached, or refuses the query.
+    pub fn query_at(&self, promql: &str, time: f64) -> Result<Vec<Sample>> {
+        self.ask("/api/v1/query", &[("query", promql), ("time", &time.to_string())])
+    }
+
+    fn ask(&self, path: &str, query: &[(&str, &str)]) -> Result<Vec<Sample>> {
         #[derive(Deserialize)]
         struct Series {
             metric: BTreeMap<String, String>,
             value: (f64, String),
         }
-        let answer = self.program.get(HTTP, "/api/v1/query", &[("query", promql)])?;
-        let series: Vec<Series> = serde_json::from_value(answer["data"]["result"].clone())?;
+        let answer = self.program.get(HTTP, path, query)?;
+        let data = &answer["data"];
+        if data["resultType"] == "scalar" {
+            let (_, value): (f64, String) = serde_json::from_value(data["result"].clone())?;
+            return Ok(vec![Sample { labels: BTreeMap::new(), value: value.parse()? }]);
+        }
+        let series: Vec<Series> = serde_json::from_value(data["result"].clone())?;
         let sample = |it: Series| Ok(Sample { labels: it.metric, value: it.value.1.parse()? });
         series.into_iter().map(sample).collect()
+    }
+
+    /// The values of a PromQL query over a time, as a panel asks for them: seconds since 1970.
+    ///
+    /// # Errors
+    /// It cannot be reached, or refuses the query.
+    pub fn query_range(&self, promql: &str, from: f64, to: f64, step: f64) -> Result<Vec<Series>> {
+        #[derive(Deserialize)]
+        struct Answered {
+            metric: BTreeMap<String, String>,
+            values: Vec<(f64, String)>,
+        }
+        let [from, to, step] = [from, to, step].map(|it| it.to_string());
+        let query = [("query", promql), ("start", &*from), ("end", &*to), ("step", &*step)];
+        let answer = self.program.get(HTTP, "/api/v1/query_range", &query)?;
+        let series: Vec<Answered> = serde_json::from_value(answer["data"]["result"].clone())?;
+        let series = series.into_iter().map(|it| {
+            let points = it.values.into_iter().map(|(time, value)| Ok((time, value.parse()?)));
+            Ok(Series { labels: it.metric, points: points.collect::<Result<_>>()? })
+        });
+        series.collect()
+    }
+
+    /// The syntax tree of a PromQL query.
+    ///
+    /// # Errors
+    /// It cannot be reached, or does not understand the query.
+    pub fn parse(&self, promql: &str) -> Result<Value> {
+        let mut answer = self.program.get(HTTP, "/api/v1/parse_query", &[("query", promql)])?;
+        Ok(answer["data"].take())
+    }
+
+    /// The label sets of the series that one of the selectors finds.
+    ///
+    /// # Errors
+    /// It cannot be reached, or refuses a selector.
+    pub fn series(&self, selectors: &[&str]) -> Result<Vec<BTreeMap<String, String>>> {
+        let query: Vec<(&str, &str)> = selectors.iter().map(|it| ("match[]", *it)).collect();
+        let answer = self.program.get(HTTP, "/api/v1/series", &query)?;
+        Ok(serde_json::from_value(answer["data"].clone())?)
     }
 
     /// What it scrapes.
@@ -170,20 +264,41 @@ impl Prometheus {
     }
 }
 
-/// A folder that has what `prometheus/` has, by links, but targets of its own: paths in a configuration start at its folder.
-fn link_config(folder: &Path) -> Result<()> {
-    if folder.exists() {
-        fs::remove_dir_all(folder)?;
-    }
-    fs::create_dir_all(folder.join("targets"))?;
+/// A folder that has what `prometheus/` has, by links, but targets of its own: paths in a configuration start at its folder. Of them, only
+/// ours are at their usual ports; it is told of others.
+fn configured(folder: &Path) -> Result<()> {
+    empty(folder)?;
     for entry in fs::read_dir(shipped("prometheus"))? {
         let (name, path) = entry.map(|it| (it.file_name(), it.path()))?;
-        if name == "targets" {
-            let file = "targets/musicwallet.json";
-            fs::copy(shipped("prometheus").join(file), folder.join(file))?;
-        } else {
+        if name != "targets" {
             unix::fs::symlink(path, folder.join(name))?;
         }
     }
+    let file = "targets/musicwallet.json";
+    fs::create_dir(folder.join("targets"))?;
+    fs::copy(shipped("prometheus").join(file), folder.join(file))?;
     Ok(())
+}
+
+fn hurried(folder: &Path) -> Result<()> {
+    configured(folder)?;
+    for name in ["rules", "prometheus.yml"] {
+        fs::remove_file(folder.join(name))?;
+    }
+    hurry(folder)?; // makes the rules
+    let mut config = fs::read_to_string(shipped("prometheus/prometheus.yml"))?;
+    for (usual, hurried) in [
+        ("scrape_interval: 5s", "scrape_interval: 1s"),
+        ("scrape_timeout: 4s", "scrape_timeout: 1s"),
+        ("evaluation_interval: 15s", "evaluation_interval: 1s"),
+        // Its exporter takes its time to say that a database is away.
+        (
+            "job_name: postgres",
+            "job_name: postgres\n    scrape_interval: 4s\n    scrape_timeout: 4s",
+        ),
+    ] {
+        ensure!(config.contains(usual), "prometheus.yml has no {usual:?}");
+        config = config.replace(usual, hurried);
+    }
+    Ok(fs::write(folder.join("prometheus.yml"), config)?)
 }

@@ -4,13 +4,17 @@ use std::{env, path::PathBuf};
 
 use anyhow::{Result, anyhow};
 
-/// Where `tests/real/install` keeps what it builds.
-const FOLDERS: [(&str, &str); 6] = [
+/// Where `tests/real/install` keeps what it builds. What it has from Debian is in `PATH`.
+const FOLDERS: [(&str, &str); 10] = [
+    ("alertmanager", "alertmanager-v0.34.2"),
+    ("amtool", "alertmanager-v0.34.2"),
+    ("compose", "compose-v2.40.3"),
     ("jaeger", "jaeger-v1.76.0"),
     ("loki", "loki-v3.7.8"),
     ("logcli", "loki-v3.7.8"),
     ("prometheus", "prometheus-v0.316.0"),
     ("promtool", "prometheus-v0.316.0"),
+    ("sloth", "sloth-v0.12.0"),
     ("telemetrygen", "telemetrygen-v0.161.0"),
 ];
 
@@ -23,19 +27,15 @@ pub fn tool(program: &str) -> Result<PathBuf> {
         || PathBuf::from(env::var_os("HOME").unwrap_or_default()).join(".cache/musicwallet"),
         PathBuf::from,
     );
-    let (_, folder) = FOLDERS
+    let built = FOLDERS
         .into_iter()
         .find(|(name, _)| *name == program)
-        .ok_or_else(|| anyhow!("{program} is none of the real programs"))?;
-    let built = tools.join(folder).join(program);
+        .map(|(name, folder)| tools.join(folder).join(name));
     let paths = env::var_os("PATH").unwrap_or_default();
-    let mut files = [built.clone()]
-        .into_iter()
-        .chain(env::split_paths(&paths).map(|directory| directory.join(program)));
-    files.find(|file| file.is_file()).ok_or_else(|| {
-        anyhow!(
-            "{program} is missing: it is neither {} nor in PATH. To get it: tests/real/install",
-            built.display()
-        )
+    let in_path = env::split_paths(&paths).map(|directory| directory.join(program));
+    built.clone().into_iter().chain(in_path).find(|file| file.is_file()).ok_or_else(|| {
+        let built = built.map_or_else(String::new, |it| format!("neither {} nor ", it.display()));
+        let built = if built.is_empty() { "not ".to_owned() } else { built };
+        anyhow!("{program} is missing: it is {built}in PATH. To get it: tests/real/install")
     })
 }

@@ -11,9 +11,12 @@ mod generated;
 mod harness;
 mod jaeger;
 mod ledger;
+mod operators;
 mod pages;
 mod playlists;
 mod postgres;
 mod songs;
 mod stack;
 mod strangers;
+#[path = "../../journeys/table.rs"]
+mod table;

@@ -24,14 +24,14 @@ use crate::harness::{
 };
 
 /// A server of its own, because it is stopped in the middle.
-struct Server {
+pub(crate) struct Server {
     directory: TempDir,
     port: u16,
     running: Option<Child>,
 }
 
 impl Server {
-    fn start() -> Server {
+    pub(crate) fn start() -> Server {
         let directory = tempfile::tempdir().unwrap();
         // The server refuses to run as root, and its folder has to be its user's.
         succeeds(Command::new("chown").arg("postgres").arg(directory.path()));
@@ -63,7 +63,7 @@ impl Server {
         command
     }
 
-    fn start_again(&mut self) {
+    pub(crate) fn start_again(&mut self) {
         let mut command = Server::program("postgres");
         command.arg("-D").arg(self.directory.path().join("data"));
         command.arg("-k").arg(self.directory.path()).args(["-p", &self.port.to_string()]);
@@ -78,23 +78,23 @@ impl Server {
     }
 
     /// The fast shutdown: connections are ended, transactions rolled back.
-    fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         self.signal("INT");
         self.running.take().unwrap().wait().unwrap();
     }
 
-    fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let path = self.directory.path().join("data/postmaster.pid");
         let text = fs::read_to_string(path).unwrap();
         let id = text.lines().next().unwrap();
         succeeds(Command::new("kill").args([&format!("-{name}"), id]));
     }
 
-    fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("postgres://postgres@127.0.0.1:{}/postgres", self.port)
     }
 
-    fn sql(&self, statement: &str) -> String {
+    pub(crate) fn sql(&self, statement: &str) -> String {
         sql(&self.url(), &[statement])
     }
 }

@@ -17,7 +17,7 @@ use crate::harness::{App, Shape, eventually, root};
 const TRACE: &str = "5b8efff798038103d269b633813fc60c";
 
 #[test]
-fn all_three_start_and_have_what_they_are_sent() {
+fn all_start_and_have_what_they_are_sent() {
     let data = tempfile::tempdir().unwrap();
     let mut stack = Stack::start(Ports::Free, data.path()).unwrap();
 
@@ -41,6 +41,13 @@ fn all_three_start_and_have_what_they_are_sent() {
     let up = eventually("Prometheus answers", || stack.prometheus.query("vector(2)"));
     assert_eq!(up[0].value, 2.0);
     stack.prometheus.reload().unwrap();
+    for job in ["alertmanager", "jaeger", "loki", "node", "prometheus"] {
+        let query = format!("up{{job=\"{job}\"}}");
+        eventually(&format!("{job} is watched"), || match &*stack.prometheus.query(&query)? {
+            [up] if up.value == 1.0 => Ok(()),
+            up => anyhow::bail!("{up:?}"),
+        });
+    }
     stack.check().unwrap();
     stack.stop();
     assert!(stack.check().is_err());
@@ -160,13 +167,15 @@ fn a_usual_port_that_is_taken_is_named() {
 #[test]
 fn each_waits_for_the_port_that_it_had() {
     let data = tempfile::tempdir().unwrap();
-    let Stack { mut jaeger, mut loki, mut prometheus } =
-        Stack::start(Ports::Free, data.path()).unwrap();
-    let (traces, logs, metrics) = (jaeger.url(), loki.url(), prometheus.url());
+    let mut stack = Stack::start(Ports::Free, data.path()).unwrap();
+    let urls =
+        [stack.jaeger.url(), stack.loki.url(), stack.prometheus.url(), stack.alertmanager.url()];
+    let [traces, logs, metrics, alerts] = urls;
     for (name, url, program) in [
-        ("jaeger", traces, &mut jaeger.program),
-        ("loki", logs, &mut loki.program),
-        ("prometheus", metrics, &mut prometheus.program),
+        ("jaeger", traces, &mut stack.jaeger.program),
+        ("loki", logs, &mut stack.loki.program),
+        ("prometheus", metrics, &mut stack.prometheus.program),
+        ("alertmanager", alerts, &mut stack.alertmanager.program),
     ] {
         program.kill();
         let taken = TcpListener::bind(url.replace("http://", "")).unwrap();

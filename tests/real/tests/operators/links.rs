@@ -1,0 +1,165 @@
+//! From an exemplar to its trace, to its lines, back to the trace, and to the metrics of its span: with the links that are provisioned, not
+//! with others.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use real::stack::Exemplar;
+
+use super::{
+    shipped::{data_sources, filled, list, text},
+    system::{Load, System},
+};
+use crate::harness::{Span, Trace};
+
+/// How many exemplars are followed at least, of how many traces, and how many of failures.
+const EXEMPLARS: usize = 200;
+const TRACES: usize = 150;
+const FAILED: usize = 20;
+
+pub(super) fn each_leads_there_and_back(system: &System, _load: &Load) {
+    let names: BTreeSet<String> =
+        ["deployment_environment_name", "service_name"].map(str::to_owned).into();
+    assert_eq!(system.stack.loki.labels().unwrap(), names, "the labels of Loki are the contract's");
+
+    let links = Links::provisioned();
+    let exemplars =
+        system.stack.prometheus.exemplars("http_server_request_duration_seconds_bucket").unwrap();
+    let traces: BTreeSet<String> = exemplars.iter().map(|it| links.trace_of(it)).collect();
+    let failed =
+        exemplars.iter().filter(|it| it.series["http_response_status_code"].starts_with('5'));
+    let failed = failed.count();
+    let services: BTreeSet<&str> = exemplars.iter().map(|it| &*it.series["service_name"]).collect();
+    assert_eq!(services, BTreeSet::from(["accounts", "catalog", "gateway", "wallet"]));
+    assert!(
+        exemplars.len() >= EXEMPLARS && traces.len() >= TRACES && failed >= FAILED,
+        "{} exemplars of {} traces, {failed} of failures",
+        exemplars.len(),
+        traces.len(),
+    );
+
+    let mut broken = Vec::new();
+    for id in &traces {
+        if let Err(error) = links.follow(system, id) {
+            broken.push(format!("{id}: {error}"));
+        }
+    }
+    assert!(broken.is_empty(), "{} of {}:\n{}", broken.len(), traces.len(), broken.join("\n"));
+    eprintln!(
+        "{} exemplars of {} traces lead there and back, {failed} of failures",
+        exemplars.len(),
+        traces.len()
+    );
+}
+
+/// The links of `grafana/provisioning/datasources`.
+struct Links {
+    /// The label of an exemplar that has the trace.
+    exemplar_label: String,
+    /// From a span to its lines.
+    logs_query: String,
+    /// From a line to its trace: the label that has it.
+    line_label: String,
+    line_url: String,
+    /// From a span to its metrics: attributes to labels, and queries.
+    metric_tags: Vec<(String, String)>,
+    metric_queries: Vec<String>,
+}
+
+impl Links {
+    fn provisioned() -> Links {
+        let sources = data_sources();
+        let exemplar = &sources["prometheus"]["jsonData"]["exemplarTraceIdDestinations"][0];
+        assert_eq!(exemplar["datasourceUid"], "jaeger");
+        let jaeger = &sources["jaeger"]["jsonData"];
+        let logs = &jaeger["tracesToLogsV2"];
+        assert_eq!(logs["datasourceUid"], "loki");
+        assert_eq!(logs["customQuery"], true);
+        let metrics = &jaeger["tracesToMetrics"];
+        assert_eq!(metrics["datasourceUid"], "prometheus");
+        let field = &sources["loki"]["jsonData"]["derivedFields"][0];
+        assert_eq!(field["datasourceUid"], "jaeger");
+        assert_eq!(field["matcherType"], "label");
+        Links {
+            exemplar_label: text(&exemplar["name"]),
+            logs_query: text(&logs["query"]),
+            line_label: text(&field["matcherRegex"]),
+            line_url: text(&field["url"]),
+            metric_tags: list(&metrics["tags"])
+                .map(|it| (text(&it["key"]), text(&it["value"])))
+                .collect(),
+            metric_queries: list(&metrics["queries"]).map(|it| text(&it["query"])).collect(),
+        }
+    }
+
+    fn trace_of(&self, exemplar: &Exemplar) -> String {
+        exemplar.labels[&self.exemplar_label].clone()
+    }
+
+    /// All of the way from a trace's id.
+    fn follow(&self, system: &System, id: &str) -> Result<(), String> {
+        let url = format!("{}/api/traces/{id}", system.stack.jaeger.url());
+        let reply = system.app.open(&url);
+        let trace = Trace::from(&reply.json).ok_or_else(|| format!("Jaeger said {reply:?}"))?;
+        let orphans = trace.orphans();
+        if !orphans.is_empty() {
+            return Err(format!("it is not whole: {orphans:?}"));
+        }
+        let served: Vec<&Span> =
+            trace.spans.iter().filter(|it| it.tags["span.kind"] == "server").collect();
+        let span = served.first().ok_or("it has no server span")?;
+        self.lines(system, id, span)?;
+        for span in served {
+            self.metrics(system, span)?;
+        }
+        Ok(())
+    }
+
+    /// Its lines, and from each of them back to it.
+    fn lines(&self, system: &System, id: &str, span: &Span) -> Result<(), String> {
+        let values = [("__trace.traceId", id), ("__span.spanId", &*span.id)];
+        let values: BTreeMap<String, String> =
+            values.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let query = filled(&self.logs_query, &values);
+        let lines = system.stack.loki.query(&query).map_err(|it| format!("{it:#}"))?;
+        if lines.is_empty() {
+            return Err(format!("{query} finds no line"));
+        }
+        for line in lines {
+            let found = line.labels.get(&self.line_label).or(line.metadata.get(&self.line_label));
+            let raw = found.ok_or_else(|| format!("{line:?} has no {}", self.line_label))?;
+            let values = BTreeMap::from([("__value.raw".to_owned(), raw.clone())]);
+            let back = filled(&self.line_url, &values);
+            if back != id {
+                return Err(format!("{line:?} leads to {back:?}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Metrics of a span, as Grafana asks for them.
+    fn metrics(&self, system: &System, span: &Span) -> Result<(), String> {
+        let tags = self.metric_tags.iter().filter_map(|(attribute, label)| {
+            let value = span.tags.get(attribute)?;
+            let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            Some(format!("{label}=\"{value}\""))
+        });
+        let tags = tags.collect::<Vec<_>>().join(", ");
+        if tags.is_empty() {
+            return Err(format!("{span:?} has none of the attributes that lead to metrics"));
+        }
+        let mut values = BTreeMap::from([("__tags".to_owned(), tags)]);
+        values.insert("__rate_interval".to_owned(), "20s".to_owned());
+        let middle = span.start as f64 / 1e6;
+        for query in &self.metric_queries {
+            let query = filled(query, &values);
+            let series =
+                system.stack.prometheus.query_range(&query, middle - 60.0, middle + 60.0, 5.0);
+            let series = series.map_err(|it| format!("{it:#}"))?;
+            let data = series.iter().any(|it| it.points.iter().any(|(_, value)| !value.is_nan()));
+            if !data {
+                return Err(format!("{query} has no data for {}", span.name));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,332 @@
+//! Every query of every dashboard, recording rule and runbook is asked, and has data; what panels show is what the load generator has
+//! measured.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    time::Instant,
+};
+
+use serde_json::Value;
+
+use super::{
+    shipped::{self, Dashboard, Query, Variable, filled, list, text},
+    system::{Answer, Load, System, now},
+};
+use crate::harness::{Trace, root};
+
+/// A range of Grafana's own: four times the interval of scrapes.
+const RATE_INTERVAL: &str = "20s";
+/// The bounds of durations in seconds: OpenTelemetry's advice for HTTP.
+const BOUNDS: [f64; 14] =
+    [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
+/// How many queries may be empty while nothing is wrong; `grafana/empty.json` names them and the fault that fills each.
+const EMPTY_AT_MOST: usize = 5;
+
+/// What Grafana puts in the place of its own variables for a panel that shows the load.
+fn builtin(load: &Load) -> BTreeMap<String, String> {
+    let seconds = (now() - load.began).ceil();
+    [
+        ("__rate_interval", RATE_INTERVAL.to_owned()),
+        ("__interval", "5s".to_owned()),
+        ("__interval_ms", "5000".to_owned()),
+        ("__auto", "5s".to_owned()),
+        ("__range", format!("{seconds}s")),
+        ("__range_s", seconds.to_string()),
+        ("__from", format!("{:.0}", load.began * 1000.0)),
+        ("__to", format!("{:.0}", now() * 1000.0)),
+    ]
+    .into_iter()
+    .map(|(name, value)| (name.to_owned(), value))
+    .collect()
+}
+
+/// The values of a variable: `label_values(label)` or `label_values(selector, label)`.
+fn values(system: &System, variable: &Variable) -> BTreeSet<String> {
+    let inside = variable.query.strip_prefix("label_values(").and_then(|it| it.strip_suffix(')'));
+    let inside = inside.unwrap_or_else(|| panic!("{variable:?} is no label_values(…)"));
+    let (selector, label) = inside.rsplit_once(',').unwrap_or(("{__name__=~\".+\"}", inside));
+    assert_eq!(variable.source, "prometheus", "{variable:?}");
+    let series = system.stack.prometheus.series(&[selector.trim()]).unwrap();
+    let values: BTreeSet<String> =
+        series.into_iter().filter_map(|mut it| it.remove(label.trim())).collect();
+    assert!(!values.is_empty(), "{variable:?} has no values");
+    values
+}
+
+/// Every way to choose one value for each variable of a dashboard, and all of them at once.
+fn choices(system: &System, dashboard: &Dashboard) -> Vec<BTreeMap<String, String>> {
+    let mut choices = vec![BTreeMap::new()];
+    for variable in &dashboard.variables {
+        let values = values(system, variable);
+        let all = values.iter().cloned().collect::<Vec<_>>().join("|");
+        choices = choices
+            .into_iter()
+            .flat_map(|choice: BTreeMap<String, String>| {
+                values
+                    .iter()
+                    .chain([&all])
+                    .map(move |value| {
+                        let mut choice = choice.clone();
+                        choice.insert(variable.name.clone(), value.clone());
+                        choice
+                    })
+                    .collect::<Vec<_>>()
+            })
+            .collect();
+    }
+    choices
+}
+
+/// Whether a query has data, asked as a panel asks; for logs and traces, whether anything is found.
+fn has_data(system: &System, load: &Load, query: &Query, text: &str) -> Result<bool, String> {
+    let (from, to) = (load.began, now());
+    match &*query.source {
+        "prometheus" => {
+            let series = system.stack.prometheus.query_range(text, from, to, 5.0);
+            let series = series.map_err(|error| format!("{error:#}"))?;
+            Ok(series.iter().any(|it| it.points.iter().any(|(_, value)| !value.is_nan())))
+        }
+        "loki" => {
+            let found = system.stack.loki.range(text, from, to).map_err(|it| format!("{it:#}"))?;
+            Ok(list(&found).next().is_some())
+        }
+        "jaeger" => {
+            let parameter = |name: &str| query.target[name].as_str().unwrap_or_default();
+            let asked = [
+                ("service", parameter("service")),
+                ("operation", parameter("operation")),
+                ("tags", parameter("tags")),
+                ("limit", "20"),
+            ];
+            let asked: Vec<_> = asked.into_iter().filter(|(_, value)| !value.is_empty()).collect();
+            let found = system.stack.jaeger.search(&asked).map_err(|it| format!("{it:#}"))?;
+            Ok(list(&found["data"]).next().is_some())
+        }
+        other => Err(format!("nobody provisions the data source {other:?}")),
+    }
+}
+
+/// The queries that may have no data while nothing is wrong, by their places, and the fault that fills each.
+fn may_be_empty(dashboards: &[Dashboard]) -> BTreeMap<String, String> {
+    let file = fs::read_to_string(root().join("grafana/empty.json")).unwrap();
+    let all: Vec<Value> = serde_json::from_str(&file).unwrap();
+    assert!(all.len() <= EMPTY_AT_MOST, "{all:#?}");
+    let place = |it: &Value| {
+        let queries = dashboards.iter().flat_map(|it| &it.queries);
+        let mut found = queries.filter(|query| {
+            query.dashboard == it["dashboard"]
+                && query.panel == it["panel"]
+                && query.text == it["query"]
+        });
+        let query = found.next().unwrap_or_else(|| panic!("there is no {it}"));
+        (query.place.clone(), text(&it["fault"]))
+    };
+    all.iter().map(place).collect()
+}
+
+pub(super) fn each_query_has_data(system: &System, load: &Load) {
+    let builtin = builtin(load);
+    let mut wrong = Vec::new();
+    let mut slowest = (0.0, String::new());
+    let dashboards = shipped::dashboards();
+    let (mut asked, mut empty) = (0, may_be_empty(&dashboards));
+    for dashboard in &dashboards {
+        let choices = choices(system, dashboard);
+        for query in dashboard.queries.iter().chain(&dashboard.annotations) {
+            let mut data = false;
+            for choice in &choices {
+                let mut values = builtin.clone();
+                values.extend(choice.clone());
+                let text = filled(&query.text, &values);
+                let begun = Instant::now();
+                match has_data(system, load, query, &text) {
+                    Ok(found) => data |= found,
+                    Err(error) => wrong.push(format!("{}: {error}", query.place)),
+                }
+                let took = begun.elapsed().as_secs_f64();
+                if took > slowest.0 {
+                    slowest = (took, query.place.clone());
+                }
+            }
+            asked += 1;
+            match (data, empty.remove(&query.place)) {
+                // An annotation marks what has happened; there may be nothing.
+                (false, None) if query.place.contains("annotation") => {}
+                (false, None) => wrong.push(format!("{} has no data: {}", query.place, query.text)),
+                (true, Some(fault)) => {
+                    wrong.push(format!("{} has data without {fault}", query.place));
+                }
+                _ => {}
+            }
+        }
+    }
+    for (place, query) in runbooks().into_iter().chain(recorded()) {
+        asked += 1;
+        let query = Query { text: query.1.clone(), source: query.0, ..of_a_document(&place) };
+        match has_data(system, load, &query, &query.text) {
+            Ok(true) => {}
+            Ok(false) => wrong.push(format!("{place} has no data: {}", query.text)),
+            Err(error) => wrong.push(format!("{place}: {error}")),
+        }
+    }
+    assert!(wrong.is_empty(), "of {asked} queries:\n{}", wrong.join("\n"));
+    eprintln!("{asked} queries have data; the slowest took {:.3} s: {}", slowest.0, slowest.1);
+}
+
+fn of_a_document(place: &str) -> Query {
+    Query {
+        place: place.to_owned(),
+        dashboard: String::new(),
+        panel: String::new(),
+        source: String::new(),
+        text: String::new(),
+        target: Value::Null,
+    }
+}
+
+/// Place, and data source and query, of each block of the runbooks.
+pub(super) fn runbooks() -> Vec<(String, (String, String))> {
+    let mut queries = Vec::new();
+    let mut files: Vec<_> =
+        fs::read_dir(root().join("docs/runbooks")).unwrap().map(|it| it.unwrap().path()).collect();
+    files.sort();
+    for file in files {
+        let document = fs::read_to_string(&file).unwrap();
+        let mut lines = document.lines();
+        while let Some(line) = lines.next() {
+            let source = match line.trim() {
+                "```promql" => "prometheus",
+                "```logql" => "loki",
+                _ => continue,
+            };
+            let query: Vec<&str> = lines.by_ref().take_while(|it| it.trim() != "```").collect();
+            let name = file.file_name().unwrap().to_string_lossy();
+            let place = format!("docs/runbooks/{name}: {}", query.join(" "));
+            queries.push((place, (source.to_owned(), query.join("\n"))));
+        }
+    }
+    queries
+}
+
+/// Every recording rule by its name: what it has recorded.
+fn recorded() -> Vec<(String, (String, String))> {
+    let mut rules = Vec::new();
+    for (file, rule) in rules_of_files() {
+        if let Some(name) = rule["record"].as_str() {
+            rules.push((format!("{file}: {name}"), ("prometheus".to_owned(), name.to_owned())));
+        }
+    }
+    rules.dedup_by(|one, other| one.0 == other.0);
+    rules
+}
+
+/// All rules of `prometheus/rules`, with the file of each.
+pub(super) fn rules_of_files() -> Vec<(String, Value)> {
+    let mut rules = Vec::new();
+    for folder in ["prometheus/rules", "prometheus/rules/objectives"] {
+        for entry in fs::read_dir(root().join(folder)).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                continue;
+            }
+            let file: Value = serde_saphyr::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            let all = list(&file["groups"]).flat_map(|group| list(&group["rules"]));
+            rules.extend(all.map(|rule| (format!("{folder}/{name}"), rule.clone())));
+        }
+    }
+    rules
+}
+
+/// What the panels of the dashboard Service show is compared with what was measured in the same time, all of which is within the load: rate
+/// and quantile at its end, when nothing fails any more, the ratio of errors where it has the failures behind it.
+pub(super) fn each_figure_is_that_of_the_load(system: &System, load: &Load) {
+    let dashboards = shipped::dashboards();
+    let service = dashboards.iter().find(|it| it.uid == "service").expect("there is one");
+    let query = |title: &str| {
+        let found = service.queries.iter().find(|it| it.panel == title);
+        found.unwrap_or_else(|| panic!("the dashboard Service has no panel {title:?}"))
+    };
+    let [rate, errors, p95] = ["Requests per second", "Error ratio", "p95"].map(query);
+    let calm = load.ended - 1.0;
+    let mut wrong = Vec::new();
+    for (name, requests) in served(system, load) {
+        let shown = |query: &Query, time: f64| -> f64 {
+            let mut values = builtin(load);
+            values.insert("service_name".to_owned(), name.clone());
+            let text = filled(&query.text, &values);
+            let series = system.stack.prometheus.query_at(&text, time).unwrap();
+            assert_eq!(series.len(), 1, "{}: one series of a service: {series:?}", query.place);
+            series[0].value
+        };
+        let window = |query: &Query, time: f64| -> (f64, Vec<&Served>) {
+            let seconds = if query.text.contains("rate1m") { 60.0 } else { 20.0 };
+            let from = time - seconds;
+            assert!(load.began < from && time < load.ended, "{seconds} s are within the load");
+            (seconds, requests.iter().filter(|it| (from..time).contains(&it.ended)).collect())
+        };
+
+        let (seconds, all) = window(rate, calm);
+        let (value, measured) = (shown(rate, calm), all.len() as f64 / seconds);
+        if (value - measured).abs() > 0.05 * measured {
+            wrong.push(format!("{name}: {value:.2} requests/s are {measured:.2}"));
+        }
+
+        let (_, all) = window(errors, load.failed);
+        let failed = all.iter().filter(|it| it.status >= 500).count() as f64 / all.len() as f64;
+        let value = shown(errors, load.failed);
+        if (value - failed).abs() > 0.1 * failed + 0.001 {
+            wrong.push(format!("{name}: an error ratio of {value:.4} is {failed:.4}"));
+        }
+
+        let (_, all) = window(p95, calm);
+        let mut seconds: Vec<f64> = all.iter().map(|it| it.seconds).collect();
+        seconds.sort_by(f64::total_cmp);
+        let measured = seconds[(seconds.len() * 95).div_ceil(100) - 1];
+        let value = shown(p95, calm);
+        if bucket(value).abs_diff(bucket(measured)) > 1 {
+            wrong.push(format!("{name}: a p95 of {value:.4} s is {measured:.4} s"));
+        }
+    }
+    assert!(wrong.is_empty(), "what panels show is wrong:\n{}", wrong.join("\n"));
+}
+
+/// A served request.
+struct Served {
+    status: u64,
+    seconds: f64,
+    /// Seconds since 1970.
+    ended: f64,
+}
+
+/// What each service has served: of the gateway, what the load generator got; of those behind it, the server spans that Jaeger has.
+fn served(system: &System, load: &Load) -> Vec<(String, Vec<Served>)> {
+    let answered = load.answers.iter().map(|it: &Answer| Served {
+        status: it.status.into(),
+        seconds: it.latency_ms / 1000.0,
+        ended: it.ended_unix_ms as f64 / 1000.0,
+    });
+    let mut all = vec![("gateway".to_owned(), answered.collect())];
+    for service in ["accounts", "catalog", "wallet"] {
+        let found =
+            system.stack.jaeger.search(&[("service", service), ("limit", "10000")]).unwrap();
+        let spans = list(&found["data"]).flat_map(|trace| {
+            let one = serde_json::json!({ "data": [trace] });
+            Trace::from(&one).unwrap().spans
+        });
+        let of_it = spans.filter(|it| it.service == service && it.tags["span.kind"] == "server");
+        let served = of_it.map(|it| Served {
+            status: it.tags.get("http.response.status_code").and_then(Value::as_u64).unwrap_or(0),
+            seconds: it.duration as f64 / 1e6,
+            ended: (it.start + it.duration) as f64 / 1e6,
+        });
+        all.push((service.to_owned(), served.collect()));
+    }
+    all
+}
+
+/// In which bucket of a duration's histogram a value is; one that is computed may be a bit over a bound.
+fn bucket(seconds: f64) -> usize {
+    BOUNDS.iter().filter(|bound| seconds > **bound * 1.0001).count()
+}

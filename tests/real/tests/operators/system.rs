@@ -1,0 +1,197 @@
+//! All of MusicWallet beside all of the operators' stack, and a load.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    thread,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use anyhow::Result;
+use real::stack::{Exporter, Ports, Stack};
+use serde::Deserialize;
+use tempfile::TempDir;
+
+use crate::{
+    harness::{App, Process, Shape, databases::Databases, eventually},
+    ledger::sum,
+    postgres::Server,
+};
+
+/// Those whose metrics are scraped.
+pub(super) const SERVICES: [&str; 6] =
+    ["gateway", "accounts", "catalog", "wallet", "sidecar", "prober"];
+
+/// MusicWallet over PostgreSQL, a process each, and what is beside it. Dropped from the first field on: callers before those they call.
+pub(super) struct System {
+    pub(super) prober: Process,
+    pub(super) app: App,
+    pub(super) postgres: Exporter,
+    pub(super) stack: Stack,
+    pub(super) server: Server,
+    _data: TempDir,
+}
+
+impl System {
+    /// `start` is one of those of [`Stack`].
+    pub(super) fn start(start: fn(Ports, &Path) -> Result<Stack>, more: &[(&str, &str)]) -> System {
+        let data = tempfile::tempdir().unwrap();
+        let stack = start(Ports::Free, data.path()).unwrap();
+        let server = Server::start();
+        let postgres = Exporter::of_postgres(&server.url(), Ports::Free, data.path()).unwrap();
+        let destinations = [
+            ("SIDECAR_TRACES_ENDPOINT", stack.jaeger.otlp_url()),
+            ("SIDECAR_LOGS_ENDPOINT", stack.loki.otlp_url()),
+            ("SIDECAR_METRICS_ENDPOINT", stack.prometheus.otlp_url()),
+            ("CONSOLE_PROMETHEUS", stack.prometheus.url()),
+        ];
+        let mut settings: Vec<(&str, &str)> =
+            destinations.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        settings.extend(more);
+        let databases = Databases::on(server.url());
+        let app = App::start_over(Some(databases), Shape::Each, &settings);
+        let prober = prober(&app);
+        let system = System { prober, app, postgres, stack, server, _data: data };
+        system.watch();
+        system
+    }
+
+    /// Where the internal port of a service is: `address:port`.
+    pub(super) fn internal(&self, service: &str) -> String {
+        match service {
+            "prober" => self.prober.address("prober", "internal"),
+            other => self.app.url(other, "internal").replace("http://", ""),
+        }
+    }
+
+    /// Has Prometheus scrape it all, and Alertmanager tell the console, and waits until all targets are up.
+    fn watch(&self) {
+        let prometheus = &self.stack.prometheus;
+        let addresses = SERVICES.map(|it| (it, self.internal(it)));
+        let targets: Vec<(&str, &str)> =
+            addresses.iter().map(|(service, address)| (*service, address.as_str())).collect();
+        prometheus.scrape(&targets).unwrap();
+        prometheus.watch("postgres", self.postgres.address()).unwrap();
+        self.stack.alertmanager.tell(&self.app.url("sidecar", "internal")).unwrap();
+        // Besides those of the stack.
+        let expected = 5 + 1 + SERVICES.len();
+        eventually("every target is up", || {
+            let targets = prometheus.targets().map_err(|it| format!("{it:#}"))?;
+            let up = targets.iter().filter(|it| it.health == "up").count();
+            if up == expected && targets.len() == expected {
+                Ok(())
+            } else {
+                Err(format!("{up} of {expected} are up: {targets:#?}"))
+            }
+        });
+    }
+}
+
+fn prober(app: &App) -> Process {
+    let password = app.data.path().join("prober-password");
+    fs::write(&password, "a password of the prober\n").unwrap();
+    let gateway = app.url("gateway", "api");
+    let sidecar = app.url("sidecar", "otlp-http");
+    Process::start(
+        &["serve", "prober"],
+        app.data.path(),
+        &[
+            ("PROBER_GATEWAY_URL", &gateway),
+            ("PROBER_PASSWORD_FILE", password.to_str().unwrap()),
+            ("PROBER_INTERVAL", "5s"),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", &sidecar),
+        ],
+    )
+}
+
+/// An answer that the load generator got.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Answer {
+    pub(super) trace_id: String,
+    pub(super) action: String,
+    pub(super) status: u16,
+    pub(super) latency_ms: f64,
+    pub(super) ended_unix_ms: u64,
+}
+
+/// Requests per second of the load.
+pub(super) const RATE: f64 = 40.0;
+/// Long enough that a minute of it is calm: what panels show are rates of a minute.
+const SECONDS: u64 = 75;
+/// For so long the wallet is frozen in its beginning, which is longer than its callers wait.
+const FROZEN: Duration = Duration::from_secs(4);
+/// So long after the beginning, the minute before has the failures and is within the load.
+const FAILED: f64 = 63.0;
+
+/// A load. In its beginning the wallet does not answer for a while, and requests fail.
+pub(super) struct Load {
+    /// Seconds since 1970.
+    pub(super) began: f64,
+    pub(super) failed: f64,
+    pub(super) ended: f64,
+    pub(super) answers: Vec<Answer>,
+}
+
+impl Load {
+    pub(super) fn run(system: &System) -> Load {
+        let app = &system.app;
+        // A series that begins with a failure does not show how many came before its first scrape. So each has failed once before.
+        app.signal("wallet", "STOP");
+        Running::start(app, 20.0, 3).ended();
+        app.signal("wallet", "CONT");
+        let seen = "count(http_server_request_duration_seconds_count{service_name=\"gateway\", http_response_status_code=\"503\"})";
+        eventually("the first failures are scraped", || {
+            let found = system.stack.prometheus.query(seen).map_err(|it| format!("{it:#}"))?;
+            if found.first().is_some_and(|it| it.value >= 3.0) {
+                Ok(())
+            } else {
+                Err(format!("{found:?}"))
+            }
+        });
+
+        let began = now();
+        let running = Running::start(app, RATE, SECONDS);
+        let family = "http_server_request_duration_seconds_count";
+        let served = || sum(&app.internal("wallet", "/metrics").text, family, "");
+        let before = served();
+        eventually("the load reaches the wallet", || {
+            let served = served() - before;
+            if served > 20 { Ok(()) } else { Err(format!("{served} so far")) }
+        });
+        app.signal("wallet", "STOP");
+        thread::sleep(FROZEN); // so long is the fault; nothing is waited for
+        app.signal("wallet", "CONT");
+        let answers = running.ended();
+        Load { began, failed: began + FAILED, ended: now(), answers }
+    }
+}
+
+/// A load generator that runs.
+struct Running {
+    process: Process,
+    answers: PathBuf,
+}
+
+impl Running {
+    fn start(app: &App, rate: f64, seconds: u64) -> Running {
+        let [answers, report] = ["answers.jsonl", "report.json"].map(|it| app.data.path().join(it));
+        let (url, seconds, rate) =
+            (app.url("gateway", "api"), format!("{seconds}s"), rate.to_string());
+        let mut arguments = vec!["loadtest", "--url", &url, "--people", "5", "--rate", &rate];
+        arguments.extend(["--duration", &seconds, "--trace-ids", answers.to_str().unwrap()]);
+        arguments.extend(["--report", report.to_str().unwrap()]);
+        Running { process: app.command(&arguments), answers }
+    }
+
+    fn ended(self) -> Vec<Answer> {
+        let (code, _, stderr) = self.process.end();
+        assert_eq!(code, Some(0), "{stderr}");
+        let text = fs::read_to_string(self.answers).unwrap();
+        text.lines().map(|it| serde_json::from_str(it).unwrap()).collect()
+    }
+}
+
+/// Seconds since 1970.
+pub(super) fn now() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64()
+}
