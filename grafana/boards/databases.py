@@ -3,13 +3,13 @@
 import table as t
 from kit import Dashboard, Panel, in_jaeger, in_loki, promql, quantile, rate, share, to
 
-THESE = 'service_name=~"$service"'
+THESE = 'service_name=~"$service_name"'
 POOL = "db_client_connection_pool_name"
 STATEMENTS = "db_client_operation_duration_seconds"
 STATEMENT = "service_name, db_query_summary"
 NAMED = "{{service_name}}: {{db_query_summary}}"
-THEIR_SERVICE = to("service", "The service", service="catalog")
-WARNINGS = in_loki('{service_name=~"${service:regex}"} | detected_level=~"warn|error"', "Warnings and errors in Loki")
+THEIR_SERVICE = to("service", "The service", service_name="catalog")
+WARNINGS = in_loki('{service_name=~"${service_name:regex}"} | detected_level=~"warn|error"', "Warnings and errors in Loki")
 DATABASE = 'datname!~"template.*|"'
 
 BOARD = Dashboard(
@@ -27,7 +27,7 @@ BOARD = Dashboard(
                 ],
                 [THEIR_SERVICE],
                 t.COUNT,
-                runbook="pool-saturated",
+                runbooks=("pool-saturated",),
             ),
             Panel(
                 "Requests that wait for a connection",
@@ -123,22 +123,24 @@ BOARD = Dashboard(
                 "number",
                 width=4,
                 steps=t.UP,
+                runbooks=("database-down",),
             ),
             Panel(
                 "Server's connections in use",
                 "The share of the server's connections that are open, of all databases together: at 100 % nobody gets one.",
                 [promql("sum by (server) (pg_stat_activity_count) / on (server) pg_settings_max_connections", "{{server}}", instant=True)],
-                [to("databases", "Who has them", service="$service")],
+                [to("databases", "Who has them", service_name="$service_name")],
                 t.RATIO,
                 "number",
                 width=4,
                 steps=t.USED,
+                runbooks=("database-connections-short",),
             ),
             Panel(
                 "Connections by state",
                 "What the server's connections do: many that are idle in a transaction are held by somebody who forgot them.",
                 [promql(f"sum by (datname, state) (pg_stat_activity_count{{{DATABASE}}}) > 0", "{{datname}} {{state}}")],
-                [to("databases", "Who has them", service="$service")],
+                [to("databases", "Who has them", service_name="$service_name")],
                 t.COUNT,
                 stacked=True,
             ),

@@ -6,74 +6,94 @@ from kit import Dashboard, Panel, in_jaeger, in_loki, promql, quantile, rate, sh
 REQUESTS = "http_server_request_duration_seconds"
 COUNT = f"{REQUESTS}_count"
 CALLS = "http_client_request_duration_seconds"
-GATEWAY = 'service_name="gateway"'
-ROUTE = f'{GATEWAY}, http_route=~"$route"'
-AT = {name: f"{GATEWAY}, {journey.selector}" for name, journey in t.JOURNEYS.items()}
+PUBLIC = 'service_name="gateway", journey=~"$journey"'  # what people see
+ROUTE = "http_request_method, http_route"
+ROUTE_NAMED = "{{http_request_method}} {{http_route}}"
 TRACES = in_jaeger("gateway")
 LINES = in_loki('{service_name="gateway"}')
-GATEWAY_BOARD = to("service", "The gateway", service="gateway")
+GATEWAY = to("service", "The gateway", service_name="gateway")
+SERVICE = [to("service", "This service", service_name="${__field.labels.service_name}")]
 
 
-def fast(name: str, seconds: float) -> str:
-    return share(rate(f"{REQUESTS}_bucket", f'{AT[name]}, le="{seconds}"'), rate(COUNT, AT[name]))
+def fast(journey: str, seconds: float) -> str:
+    """The share of a journey's requests within its bound, as its objective counts them."""
+    those = f'{PUBLIC}, journey="{journey}", {t.ANSWERED}'
+    return share(rate(f"{REQUESTS}_bucket", f'{those}, le="{seconds}"'), rate(COUNT, those))
 
 
 BOARD = Dashboard(
     "journey",
     "What people do, from the gateway through the services behind it: where is it slow, where does it fail?",
     {
-        "Journeys": [
-            Panel(
-                "Requests per second by journey",
-                "How often people sign in, read, write and import.",
-                [promql(rate(COUNT, selector), name) for name, selector in AT.items()],
-                [to("overview"), TRACES],
-                t.REQUESTS,
-                colours=t.JOURNEY,
-            ),
+        "Objectives of journeys": [
             Panel(
                 "Availability",
                 "The share of each journey's requests that do not end with 5xx; below the line the objective is missed.",
-                [promql(f"1 - {share(rate(COUNT, f'{selector}, {t.FAILED}'), rate(COUNT, selector))}", name) for name, selector in AT.items()],
-                [to("overview"), in_loki('{service_name="gateway"} | detected_level="error"', "The gateway's errors in Loki")],
+                [promql(f"1 - {share(rate(COUNT, f'{PUBLIC}, {t.FAILED}', 'journey'), rate(COUNT, PUBLIC, 'journey'))}", "{{journey}}")],
+                [to("overview"), in_loki('{service_name="gateway"} | detected_level=~"warn|error"', "The gateway's warnings and errors in Loki")],
                 t.RATIO,
                 steps=t.AVAILABLE,
                 colours=t.JOURNEY,
                 top=1,
+                runbooks=("availability-burning",),
             ),
             Panel(
                 "Fast enough",
                 "The share of requests within the bound of their journey (sign-ins 500 ms, reads 100 ms, writes 250 ms); below the line the objective is missed.",
-                [promql(fast(name, journey.seconds), name) for name, journey in t.JOURNEYS.items() if journey.seconds],
+                [promql(fast(journey, seconds), journey) for journey, seconds in t.LATENCY.items()],
                 [to("overview"), TRACES],
                 t.RATIO,
                 steps=t.FAST_ENOUGH,
                 colours=t.JOURNEY,
                 top=1,
+                runbooks=("latency-burning",),
+            ),
+            Panel(
+                "Whose budget burns",
+                "How fast each service spends its own budget for these journeys: the one at the end of the chain that burns is the culprit.",
+                [promql('max by (service_name, journey, objective) (slo:current_burn_rate:ratio{journey=~"$journey"})', "{{service_name}}: {{journey}}, {{objective}}")],
+                [to("overview"), GATEWAY],
+                t.TIMES,
+                steps=t.BURN,
+                each=SERVICE,
+                runbooks=("availability-burning", "latency-burning"),
             ),
         ],
-        "Routes of the gateway": [
+        "Requests at the gateway": [
+            Panel(
+                "Requests per second by journey",
+                "How often people sign in, read, write and import.",
+                [promql(rate(COUNT, PUBLIC, "journey"), "{{journey}}")],
+                [GATEWAY, TRACES],
+                t.REQUESTS,
+                width=6,
+                colours=t.JOURNEY,
+                stacked=True,
+            ),
             Panel(
                 "Requests by route",
                 "What is asked of the public API.",
-                [promql(rate(COUNT, ROUTE, "http_request_method, http_route"), "{{http_request_method}} {{http_route}}")],
-                [GATEWAY_BOARD, LINES],
+                [promql(rate(COUNT, PUBLIC, ROUTE), ROUTE_NAMED)],
+                [GATEWAY, LINES],
                 t.REQUESTS,
+                width=6,
                 stacked=True,
             ),
             Panel(
                 "p95 by route",
                 "What is slow at the public API; a dot is one request and leads to its trace.",
-                [promql(quantile(REQUESTS, ROUTE, "http_request_method, http_route"), "{{http_request_method}} {{http_route}}", exemplars=True)],
-                [TRACES, GATEWAY_BOARD],
+                [promql(quantile(REQUESTS, PUBLIC, ROUTE), ROUTE_NAMED, exemplars=True)],
+                [TRACES, GATEWAY],
                 t.SECONDS,
+                width=6,
             ),
             Panel(
                 "Answers by status",
                 "How requests end at the public API: 4xx are mistakes of who asks, 5xx are ours.",
-                [promql(rate(COUNT, f'{ROUTE}, http_response_status_code!=""', "http_response_status_code"), "{{http_response_status_code}}")],
-                [LINES, GATEWAY_BOARD],
+                [promql(rate(COUNT, f'{PUBLIC}, http_response_status_code!=""', "http_response_status_code"), "{{http_response_status_code}}")],
+                [LINES, GATEWAY],
                 t.REQUESTS,
+                width=6,
                 colours=t.STATUS,
                 stacked=True,
             ),
@@ -83,7 +103,7 @@ BOARD = Dashboard(
                 "Calls per second",
                 "Which service asks which question of another one.",
                 [promql(rate(f"{CALLS}_count", "", "service_name, http_request_method, url_template"), "{{service_name}}: {{http_request_method}} {{url_template}}")],
-                [to("service", "Who calls", service="gateway"), TRACES],
+                [to("service", "Who calls", service_name="gateway"), TRACES],
                 t.REQUESTS,
                 stacked=True,
             ),
@@ -107,7 +127,7 @@ BOARD = Dashboard(
                 "p95 of calls",
                 "How long callers wait for each answer; much more than the called service's own time is lost on the way.",
                 [promql(quantile(CALLS, "", "service_name, url_template"), "{{service_name}}: {{url_template}}")],
-                [TRACES, to("service", "Who is called", service="catalog")],
+                [TRACES, to("service", "Who is called", service_name="catalog")],
                 t.SECONDS,
             ),
             Panel(
@@ -118,13 +138,13 @@ BOARD = Dashboard(
                 t.RATE,
                 colours=t.SERVICES,
                 steps=t.ANY_LOSS,
-                each=[to("service", "The missing service", service="${__field.labels.service}")],
+                each=[to("service", "The missing service", service_name="${__field.labels.service}")],
             ),
             Panel(
                 "Known credentials",
                 "The share of requests whose credential the gateway had just exchanged: the others cost a call to accounts.",
                 [promql(share(rate("gateway_credential_lookups_total", 'outcome="hit"'), rate("gateway_credential_lookups_total", "")), "known")],
-                [to("service", "Accounts", service="accounts")],
+                [to("service", "Accounts", service_name="accounts")],
                 t.RATIO,
                 top=1,
             ),
@@ -132,7 +152,7 @@ BOARD = Dashboard(
                 "Exchanges of credentials",
                 "Credentials that were to be exchanged for an assertion, by how that ended.",
                 [promql(rate("accounts_exchanges_total", "", "result"), "{{result}}")],
-                [to("service", "Accounts", service="accounts"), in_loki('{service_name="accounts"}')],
+                [to("service", "Accounts", service_name="accounts"), in_loki('{service_name="accounts"}')],
                 t.RATE,
                 colours=t.ENDS,
                 stacked=True,
@@ -143,7 +163,7 @@ BOARD = Dashboard(
                 "Sign-ins",
                 "Passwords that were to be checked, by how that ended: many refused ones are somebody who guesses.",
                 [promql(rate("accounts_sign_ins_total", "", "result"), "{{result}}")],
-                [to("service", "Accounts", service="accounts"), in_loki('{service_name="accounts"}')],
+                [to("service", "Accounts", service_name="accounts"), in_loki('{service_name="accounts"}')],
                 t.RATE,
                 colours=t.ENDS,
                 stacked=True,
@@ -152,8 +172,20 @@ BOARD = Dashboard(
                 "New people",
                 "People who signed up.",
                 [promql(rate("accounts_sign_ups_total", ""), "people")],
-                [to("service", "Accounts", service="accounts")],
+                [to("service", "Accounts", service_name="accounts")],
                 t.RATE,
+                width=4,
+            ),
+            Panel(
+                "Credentials that end soon",
+                "Named tokens of programs that end within 7 days: who uses them has to be told.",
+                [promql("max(accounts_tokens_ending)", "tokens", instant=True)],
+                [to("service", "Accounts", service_name="accounts")],
+                t.COUNT,
+                "number",
+                width=4,
+                steps=((None, t.GOOD), (1, t.WARNING)),
+                runbooks=("credential-ending",),
             ),
             Panel(
                 "Time of a password",
@@ -162,7 +194,7 @@ BOARD = Dashboard(
                     promql(quantile("accounts_hash_wait_seconds", ""), "wait"),
                     promql(quantile("accounts_hash_duration_seconds", ""), "hash"),
                 ],
-                [to("service", "Accounts", service="accounts"), in_jaeger("accounts")],
+                [to("service", "Accounts", service_name="accounts"), in_jaeger("accounts")],
                 t.SECONDS,
             ),
             Panel(
@@ -172,7 +204,7 @@ BOARD = Dashboard(
                     promql(rate("wallet_favourites_added_total", "", "source"), "kept by {{source}}"),
                     promql(rate("wallet_favourites_removed_total", ""), "dropped"),
                 ],
-                [to("service", "Wallet", service="wallet"), in_jaeger("wallet")],
+                [to("service", "Wallet", service_name="wallet"), in_jaeger("wallet")],
                 t.RATE,
             ),
             Panel(
@@ -182,7 +214,7 @@ BOARD = Dashboard(
                     promql(rate("catalog_musics_created_total", "", "source"), "added by {{source}}"),
                     promql(rate("catalog_musics_deleted_total", ""), "removed"),
                 ],
-                [to("service", "Catalog", service="catalog"), in_jaeger("catalog")],
+                [to("service", "Catalog", service_name="catalog"), in_jaeger("catalog")],
                 t.RATE,
             ),
             Panel(
@@ -192,7 +224,7 @@ BOARD = Dashboard(
                     promql(rate("catalog_import_rows_total", "", "outcome"), "catalog, {{outcome}}"),
                     promql(rate("wallet_import_rows_total", "", "outcome"), "wallet, {{outcome}}"),
                 ],
-                [to("service", "Catalog", service="catalog"), in_jaeger("catalog", operation="import batch")],
+                [to("service", "Catalog", service_name="catalog"), in_jaeger("catalog", operation="import batch")],
                 t.RATE,
             ),
         ],
@@ -203,9 +235,18 @@ BOARD = Dashboard(
                 [promql(rate("prober_runs_total", "", "result"), "{{result}}")],
                 [to("overview"), TRACES],
                 t.RATE,
-                width=12,
                 colours=t.ENDS,
                 stacked=True,
+                runbooks=("prober-failing",),
+            ),
+            Panel(
+                "Failed steps of the prober",
+                "At which step the prober's journey fails.",
+                [promql(rate("prober_step_failures_total", "", "step"), "{{step}}")],
+                [in_loki('{service_name="gateway"} | detected_level=~"warn|error"', "The gateway's warnings and errors in Loki"), TRACES],
+                t.RATE,
+                steps=t.ANY_LOSS,
+                runbooks=("prober-failing",),
             ),
             Panel(
                 "Steps of the prober",
@@ -213,7 +254,6 @@ BOARD = Dashboard(
                 [promql(quantile("prober_step_duration_seconds", "", "step"), "{{step}}")],
                 [to("overview"), TRACES],
                 t.SECONDS,
-                width=12,
             ),
         ],
         "Traces": [
@@ -229,7 +269,7 @@ BOARD = Dashboard(
             Panel(
                 "Latest requests that we failed",
                 "The newest traces of the gateway that were answered with 503: a service or its database could not be had.",
-                [traces("gateway", tags="http.response.status_code=503", empty="a database is stopped")],
+                [traces("gateway", tags="http.response.status_code=503")],
                 [in_jaeger("gateway", tags="http.response.status_code=503"), to("logs", level="error")],
                 kind="table",
                 width=12,
@@ -237,5 +277,5 @@ BOARD = Dashboard(
             ),
         ],
     },
-    [t.ROUTE],
+    [t.JOURNEYS],
 )

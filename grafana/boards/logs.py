@@ -3,7 +3,7 @@
 import table as t
 from kit import Dashboard, Panel, in_jaeger, in_loki, logql, to
 
-LABELS = '{service_name=~"$service"}'
+LABELS = '{service_name=~"$service_name"}'
 CHOSEN = f"{LABELS} | detected_level=~\"$level\" |= `$search`"
 SEVERE = f'{LABELS} | detected_level=~"warn|error"'
 # A line of a request is told by its attributes; any other one has a text.
@@ -11,7 +11,7 @@ TOLD = (
     "| line_format `{{.service_name}} {{if .http_route}}{{.http_request_method}} {{.http_route}} "
     "{{.http_response_status_code}} {{.duration_ms}} ms{{else}}{{__line__}}{{end}}`"
 )
-IN_EXPLORE = in_loki('{service_name=~"${service:regex}"} | detected_level=~"${level:regex}"', "These lines in Explore")
+IN_EXPLORE = in_loki('{service_name=~"${service_name:regex}"} | detected_level=~"${level:regex}"', "These lines in Explore")
 
 
 def counted(text: str, by: str) -> str:
@@ -44,8 +44,8 @@ BOARD = Dashboard(
             Panel(
                 "Warnings and errors by service",
                 "Who complains.",
-                [logql(counted(SEVERE, "service_name, detected_level"), "{{service_name}} {{detected_level}}", empty="a database is stopped")],
-                [to("journey"), in_loki('{service_name=~"${service:regex}"} | detected_level=~"warn|error"', "They in Explore")],
+                [logql(counted(SEVERE, "service_name, detected_level"), "{{service_name}} {{detected_level}}")],
+                [to("journey"), in_loki('{service_name=~"${service_name:regex}"} | detected_level=~"warn|error"', "They in Explore")],
                 t.COUNT,
                 stacked=True,
             ),
@@ -55,7 +55,7 @@ BOARD = Dashboard(
                 "Answers by status",
                 "How requests ended: it should look as the metrics do, or lines are lost.",
                 [logql(counted(f'{LABELS} | http_response_status_code!=""', "http_response_status_code"), "{{http_response_status_code}}")],
-                [to("service", service="gateway"), IN_EXPLORE],
+                [to("service", service_name="gateway"), IN_EXPLORE],
                 t.COUNT,
                 width=12,
                 colours=t.STATUS,
@@ -65,7 +65,7 @@ BOARD = Dashboard(
                 "p95 of requests",
                 "The time within which 95 of 100 requests were answered, by their lines: exact, where metrics have buckets.",
                 [logql(f'quantile_over_time(0.95, {LABELS} | duration_ms!="" | unwrap duration_ms [$__auto]) by (service_name) / 1000', "{{service_name}}")],
-                [to("service", service="gateway"), in_jaeger("gateway")],
+                [to("service", service_name="gateway"), in_jaeger("gateway")],
                 t.SECONDS,
                 width=12,
                 colours=t.SERVICES,
@@ -85,7 +85,7 @@ BOARD = Dashboard(
                 "Slow requests",
                 "The newest lines of requests that took more than 25 ms; the attribute duration_ms says how long.",
                 [logql(f"{LABELS} | duration_ms > 25 {TOLD}")],
-                [in_loki('{service_name=~"${service:regex}"} | duration_ms > 25', "These lines in Explore"), in_jaeger("gateway")],
+                [in_loki('{service_name=~"${service_name:regex}"} | duration_ms > 25', "These lines in Explore"), in_jaeger("gateway")],
                 kind="lines",
                 width=12,
                 height=12,
@@ -93,8 +93,8 @@ BOARD = Dashboard(
             Panel(
                 "Warnings and errors",
                 "The newest complaints, whatever level is chosen above.",
-                [logql(SEVERE, empty="a database is stopped")],
-                [in_loki('{service_name=~"${service:regex}"} | detected_level=~"warn|error"', "These lines in Explore"), to("journey")],
+                [logql(SEVERE)],
+                [in_loki('{service_name=~"${service_name:regex}"} | detected_level=~"warn|error"', "These lines in Explore"), to("journey")],
                 kind="lines",
                 width=12,
                 height=12,

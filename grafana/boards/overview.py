@@ -1,12 +1,10 @@
 """Where an operator begins: are the promises kept, and if not, where?"""
 
 import table as t
-from kit import Dashboard, Panel, promql, quantile, rate, share, to
+from kit import Dashboard, Panel, promql, to
 
-REQUESTS = "http_server_request_duration_seconds"
-OURS = 'service_name!=""'  # Jaeger has histograms of the same name about itself
-BY = "service_name"
-THIS = [to("service", "This service", service="${__field.labels.service_name}")]
+THIS = [to("service", "This service", service_name="${__field.labels.service_name}")]
+OBJECTIVE = "service_name, journey, objective"
 
 BOARD = Dashboard(
     "overview",
@@ -15,43 +13,49 @@ BOARD = Dashboard(
         "Objectives": [
             Panel(
                 "Error budget left",
-                "What is left of each objective's error budget of 28 days; below 0 the promise is broken, and docs/budget-policy.md says what follows.",
-                [promql("slo:period_error_budget_remaining:ratio", "{{sloth_service}} {{sloth_slo}}", instant=True)],
+                "What is left of the error budgets of 28 days, as people see them, at the gateway; below 0 the promise is broken, and docs/budget-policy.md says what follows.",
+                [promql('slo:period_error_budget_remaining:ratio{service_name="gateway"}', "{{journey}}, {{objective}}", instant=True)],
                 [to("journey")],
                 t.RATIO,
                 "bars",
-                height=12,
+                height=10,
                 steps=t.BUDGET_LEFT,
                 top=1,
+                each=[to("journey", "This journey", journey="${__field.labels.journey}")],
+                runbooks=("availability-burning", "latency-burning"),
             ),
             Panel(
                 "Burn rate",
                 "How fast budgets are spent now: at 1 a budget lasts 28 days; above the red line for an hour somebody is paged.",
-                [promql("slo:current_burn_rate:ratio", "{{sloth_service}} {{sloth_slo}}")],
+                [promql("slo:current_burn_rate:ratio", "{{service_name}}: {{journey}}, {{objective}}")],
                 [to("journey")],
                 t.TIMES,
-                height=12,
+                height=10,
                 steps=t.BURN,
+                each=[to("journey", "This journey", journey="${__field.labels.journey}")],
+                runbooks=("availability-burning", "latency-burning"),
             ),
             Panel(
                 "Objectives",
-                "Each promise, what is left of its budget of 28 days, and how fast that is spent.",
+                "Each promise of each service, what share was kept in 28 days, and what share of the budget is left.",
                 [
-                    promql("sum by (sloth_service, sloth_slo) (slo:objective:ratio)", instant=True),
-                    promql("sum by (sloth_service, sloth_slo) (1 - slo:period_burn_rate:ratio * on (sloth_id) slo:error_budget:ratio)", instant=True),
-                    promql("sum by (sloth_service, sloth_slo) (slo:period_burn_rate:ratio)", instant=True),
+                    promql(f"sum by ({OBJECTIVE}) (slo:objective:ratio)", instant=True),
+                    promql(f"1 - sum by ({OBJECTIVE}) (slo:period_burn_rate:ratio * ignoring (sloth_window) slo:error_budget:ratio)", instant=True),
+                    promql(f"sum by ({OBJECTIVE}) (slo:period_error_budget_remaining:ratio)", instant=True),
                 ],
                 [to("journey")],
                 t.RATIO,
                 "table",
-                height=12,
+                height=10,
                 columns={
-                    "sloth_service": ("Service", ""),
-                    "sloth_slo": ("Objective", ""),
-                    "Value #A": ("Promised", "percentunit"),
-                    "Value #B": ("Kept", "percentunit"),
-                    "Value #C": ("Budget spent", "percentunit"),
+                    "service_name": ("Service", ""),
+                    "journey": ("Journey", ""),
+                    "objective": ("Objective", ""),
+                    "Value #A": ("Promised", t.RATIO),
+                    "Value #B": ("Kept", t.RATIO),
+                    "Value #C": ("Budget left", t.RATIO),
                 },
+                each=[to("service", "This service", service_name="${__data.fields.Service}")],
             ),
         ],
         "Alerts": [
@@ -87,17 +91,19 @@ BOARD = Dashboard(
                 width=10,
                 height=5,
                 columns={"alertname": ("Alert", ""), "severity": ("Severity", ""), "service_name": ("Service", "")},
+                runbooks=("watchdog",),
             ),
             Panel(
                 "Prober",
                 "Whether the last run of the prober's journey through the public address succeeded: 1 it did, 0 it did not.",
-                [promql("prober_success", "last run", instant=True)],
+                [promql("max(prober_success)", "last run", instant=True)],
                 [to("journey")],
                 t.STATE,
                 "number",
                 width=4,
                 height=5,
                 steps=t.UP,
+                runbooks=("prober-failing",),
             ),
             Panel(
                 "Telemetry lost",
@@ -115,8 +121,8 @@ BOARD = Dashboard(
             Panel(
                 "Requests per second",
                 "Requests that each service answers; the gateway's are those of people, the others' come from it and from each other.",
-                [promql(rate(f"{REQUESTS}_count", OURS, BY), "{{service_name}}")],
-                [to("service", service="gateway")],
+                [promql("service_name:http_server_requests:rate1m", "{{service_name}}")],
+                [to("service", service_name="gateway")],
                 t.REQUESTS,
                 colours=t.SERVICES,
                 each=THIS,
@@ -124,13 +130,8 @@ BOARD = Dashboard(
             Panel(
                 "Error ratio",
                 "The share of requests that end with 5xx; above the line it is more than the availability objective allows.",
-                [
-                    promql(
-                        share(rate(f"{REQUESTS}_count", f'{OURS}, {t.FAILED}', BY), rate(f"{REQUESTS}_count", OURS, BY)),
-                        "{{service_name}}",
-                    )
-                ],
-                [to("logs", level="error")],
+                [promql("service_name:http_server_errors:ratio_rate1m", "{{service_name}}")],
+                [to("logs")],
                 t.RATIO,
                 steps=t.ERRORS,
                 colours=t.SERVICES,
@@ -138,9 +139,9 @@ BOARD = Dashboard(
             ),
             Panel(
                 "p95",
-                "The time within which 95 of 100 requests are answered; a dot is one request and leads to its trace.",
-                [promql(quantile(REQUESTS, OURS, BY), "{{service_name}}", exemplars=True)],
-                [to("service", service="gateway")],
+                "The time within which 95 of 100 requests are answered.",
+                [promql("service_name:http_server_request_duration_seconds:p95_rate1m", "{{service_name}}")],
+                [to("service", service_name="gateway")],
                 t.SECONDS,
                 colours=t.SERVICES,
                 each=THIS,
@@ -148,12 +149,13 @@ BOARD = Dashboard(
             Panel(
                 "Up",
                 "Which of our processes Prometheus reaches: 1 it does, 0 it does not.",
-                [promql(f"up{{{OURS}}}", "{{service_name}}", instant=True)],
+                [promql('up{service_name!=""}', "{{service_name}}", instant=True)],
                 [to("runtime")],
                 t.STATE,
                 "number",
                 height=6,
                 steps=t.UP,
+                runbooks=("target-down", "target-missing"),
             ),
             Panel(
                 "Connections in use",

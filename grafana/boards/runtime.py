@@ -3,10 +3,10 @@
 import table as t
 from kit import Dashboard, Panel, explore, in_loki, promql, rate, share, to
 
-THESE = 'service_name=~"$service"'
+THESE = 'service_name=~"$service_name"'
 BY = "{{service_name}}"
-SERVICE = [to("service", "This service", service="${__field.labels.service_name}")]
-LINES = in_loki('{service_name=~"${service:regex}"}', "Their lines in Loki")
+SERVICE = [to("service", "This service", service_name="${__field.labels.service_name}")]
+LINES = in_loki('{service_name=~"${service_name:regex}"}', "Their lines in Loki")
 
 
 def look(expression: str):
@@ -23,7 +23,7 @@ BOARD = Dashboard(
                 "CPU",
                 "Processor time that each process uses, in cores.",
                 [promql(rate("process_cpu_seconds_total", THESE, "service_name"), BY)],
-                [to("service", service="gateway")],
+                [to("service", service_name="gateway")],
                 t.CORES,
                 colours=t.SERVICES,
                 stacked=True,
@@ -33,7 +33,7 @@ BOARD = Dashboard(
                 "Memory",
                 "Resident memory of each process: a line that only rises is a leak.",
                 [promql(f"sum by (service_name) (process_resident_memory_bytes{{{THESE}}})", BY)],
-                [to("service", service="gateway")],
+                [to("service", service_name="gateway")],
                 t.BYTES,
                 colours=t.SERVICES,
                 stacked=True,
@@ -46,13 +46,12 @@ BOARD = Dashboard(
                 [LINES],
                 t.SECONDS,
                 "number",
-                runbook="restart-loop",
             ),
             Panel(
                 "File descriptors in use",
                 "The share of the file descriptors that each process may have open.",
                 [promql(f"max by (service_name) (process_open_fds{{{THESE}}} / process_max_fds{{{THESE}}})", BY)],
-                [to("service", service="gateway")],
+                [to("service", service_name="gateway")],
                 t.RATIO,
                 steps=t.USED,
                 colours=t.SERVICES,
@@ -62,7 +61,7 @@ BOARD = Dashboard(
                 "Threads",
                 "Threads of each process.",
                 [promql(f"sum by (service_name) (process_threads{{{THESE}}})", BY)],
-                [to("service", service="gateway")],
+                [to("service", service_name="gateway")],
                 t.COUNT,
                 colours=t.SERVICES,
                 each=SERVICE,
@@ -75,6 +74,7 @@ BOARD = Dashboard(
                 t.COUNT,
                 colours=t.SERVICES,
                 steps=t.NONE_WANTED,
+                runbooks=("restart-loop",),
             ),
         ],
         "Tasks and connections": [
@@ -82,7 +82,7 @@ BOARD = Dashboard(
                 "Tasks",
                 "Tasks that are alive in each process: about one for each connection and request.",
                 [promql(f"sum by (service_name) (tokio_runtime_alive_tasks{{{THESE}}})", BY)],
-                [to("service", service="gateway")],
+                [to("service", service_name="gateway")],
                 t.COUNT,
                 colours=t.SERVICES,
                 each=SERVICE,
@@ -91,7 +91,7 @@ BOARD = Dashboard(
                 "Tasks that wait for a thread",
                 "Tasks in the runtime's queue, by worker thread: growing means that something blocks the threads, or that the processor is used up.",
                 [promql(f"sum by (service_name) (tokio_runtime_global_queue_depth{{{THESE}}}) / sum by (service_name) (tokio_runtime_workers{{{THESE}}})", BY)],
-                [to("service", service="gateway")],
+                [to("service", service_name="gateway")],
                 t.COUNT,
                 colours=t.SERVICES,
                 each=SERVICE,
@@ -100,7 +100,7 @@ BOARD = Dashboard(
                 "Open connections",
                 "Connections that are open, by what their socket is for.",
                 [promql(f"sum by (service_name, role) (http_server_connections{{{THESE}}})", "{{service_name}} {{role}}")],
-                [to("service", service="gateway")],
+                [to("service", service_name="gateway")],
                 t.COUNT,
                 stacked=True,
             ),
@@ -108,7 +108,7 @@ BOARD = Dashboard(
                 "Connections refused",
                 "Connections that were closed at once because too many were open.",
                 [promql(rate("http_server_connections_refused_total", THESE, "service_name, role"), "{{service_name}} {{role}}")],
-                [LINES, to("service", service="gateway")],
+                [LINES, to("service", service_name="gateway")],
                 t.RATE,
                 steps=t.ANY_LOSS,
             ),
@@ -116,14 +116,14 @@ BOARD = Dashboard(
                 "Connections cut",
                 "Connections that a service ended, by reason: slow and malformed ones are somebody's mistake, or an attack.",
                 [promql(rate("http_server_connections_cut_total", THESE, "service_name, reason"), "{{service_name}} {{reason}}")],
-                [LINES, to("service", service="gateway")],
+                [LINES, to("service", service_name="gateway")],
                 t.RATE,
             ),
             Panel(
                 "Panics",
                 "Panics that were caught: each is a mistake in the program.",
                 [promql(rate("http_server_panics_total", THESE, "service_name"), BY)],
-                [in_loki('{service_name=~"${service:regex}"} | detected_level="error"', "Their errors in Loki")],
+                [in_loki('{service_name=~"${service_name:regex}"} | detected_level="error"', "Their errors in Loki")],
                 t.RATE,
                 steps=t.ANY_LOSS,
                 colours=t.SERVICES,
@@ -169,7 +169,7 @@ BOARD = Dashboard(
                 "bars",
                 steps=t.USED,
                 top=1,
-                runbook="disk-filling",
+                runbooks=("disk-filling",),
             ),
             Panel(
                 "Load",

@@ -5,9 +5,13 @@ from kit import Dashboard, Panel, explore, in_jaeger, in_loki, promql, quantile,
 
 REQUESTS = "http_server_request_duration_seconds"
 COUNT = f"{REQUESTS}_count"
-THIS = 'service_name="$service"'
-LINES = in_loki('{service_name="${service}"}')
-TRACES = in_jaeger("${service}")
+THIS = 'service_name="$service_name"'
+LINES = in_loki('{service_name="${service_name}"}')
+TRACES = in_jaeger("${service_name}")
+ROUTE = [
+    explore("Its lines in Loki", "loki", expr='{service_name="${service_name}"} | http_route="${__field.labels.http_route}"', queryType="range"),
+    in_jaeger("${service_name}", tags="http.route=${__field.labels.http_route}"),
+]
 
 BOARD = Dashboard(
     "service",
@@ -25,16 +29,18 @@ BOARD = Dashboard(
                 "Error ratio",
                 "The share of requests that end with 5xx; above the line it is more than the availability objective allows.",
                 [promql(share(rate(COUNT, f'{THIS}, {t.FAILED}'), rate(COUNT, THIS)), "errors")],
-                [in_loki('{service_name="${service}"} | detected_level=~"warn|error"', "Its warnings and errors in Loki"), TRACES],
+                [in_loki('{service_name="${service_name}"} | detected_level=~"warn|error"', "Its warnings and errors in Loki"), TRACES],
                 t.RATIO,
                 steps=t.ERRORS,
+                runbooks=("availability-burning",),
             ),
             Panel(
                 "p95",
                 "The time within which 95 of 100 requests are answered; a dot is one request and leads to its trace.",
                 [promql(quantile(REQUESTS, THIS), "p95", exemplars=True)],
-                [TRACES, to("databases", service="$service")],
+                [TRACES, to("databases", service_name="$service_name")],
                 t.SECONDS,
+                runbooks=("latency-burning",),
             ),
             Panel(
                 "Answers by status",
@@ -42,7 +48,7 @@ BOARD = Dashboard(
                 [
                     promql(rate(COUNT, f'{THIS}, http_response_status_code!=""', "http_response_status_code"), "{{http_response_status_code}}"),
                 ],
-                [in_loki('{service_name="${service}"} | http_response_status_code!=""'), TRACES],
+                [in_loki('{service_name="${service_name}"} | http_response_status_code!=""'), TRACES],
                 t.REQUESTS,
                 colours=t.STATUS,
                 stacked=True,
@@ -50,28 +56,29 @@ BOARD = Dashboard(
             Panel(
                 "Requests by route",
                 "Which routes are busy.",
-                [promql(rate(COUNT, THIS, "http_request_method, http_route"), "{{http_request_method}} {{http_route}}")],
+                [promql(f"service_name_http_route:http_server_requests:rate1m{{{THIS}}}", "{{http_route}}")],
                 [to("journey"), LINES],
                 t.REQUESTS,
                 stacked=True,
-                each=[explore("Lines of this route in Loki", "loki", expr='{service_name="${service}"} | http_route="${__field.labels.http_route}"', queryType="range")],
+                each=ROUTE,
             ),
             Panel(
                 "p95 by route",
                 "Which routes are slow.",
-                [promql(quantile(REQUESTS, THIS, "http_request_method, http_route"), "{{http_request_method}} {{http_route}}")],
-                [TRACES, to("databases", service="$service")],
+                [promql(f"service_name_http_route:http_server_request_duration_seconds:p95_rate1m{{{THIS}}}", "{{http_route}}")],
+                [TRACES, to("databases", service_name="$service_name")],
                 t.SECONDS,
-                each=[
-                    explore(
-                        "Traces of this route in Jaeger",
-                        "jaeger",
-                        queryType="search",
-                        service="${service}",
-                        operation="${__field.labels.http_request_method} ${__field.labels.http_route}",
-                        limit=20,
-                    )
-                ],
+                each=ROUTE,
+            ),
+            Panel(
+                "Error ratio by route",
+                "Which routes fail.",
+                [promql(f"service_name_http_route:http_server_errors:ratio_rate1m{{{THIS}}}", "{{http_route}}")],
+                [in_loki('{service_name="${service_name}"} | detected_level=~"warn|error"', "Its warnings and errors in Loki"), TRACES],
+                t.RATIO,
+                width=12,
+                steps=t.ERRORS,
+                each=ROUTE,
             ),
             Panel(
                 "Durations",
@@ -80,7 +87,7 @@ BOARD = Dashboard(
                 [TRACES],
                 t.SECONDS,
                 "heatmap",
-                width=24,
+                width=12,
             ),
         ],
         "What it uses": [
@@ -88,28 +95,28 @@ BOARD = Dashboard(
                 "Requests in flight",
                 "Requests that are being answered: when it grows and the rate does not, something behind the service is slow.",
                 [promql(f"sum(http_server_active_requests{{{THIS}}})", "in flight")],
-                [to("databases", service="$service"), TRACES],
+                [to("databases", service_name="$service_name"), TRACES],
                 t.COUNT,
             ),
             Panel(
                 "CPU",
                 "Processor time that the process uses, in cores.",
                 [promql(f"sum(rate(process_cpu_seconds_total{{{THIS}}}[$__rate_interval]))", "used")],
-                [to("runtime", service="$service")],
+                [to("runtime", service_name="$service_name")],
                 t.CORES,
             ),
             Panel(
                 "Memory",
                 "Resident memory of the process.",
                 [promql(f"sum(process_resident_memory_bytes{{{THIS}}})", "resident")],
-                [to("runtime", service="$service")],
+                [to("runtime", service_name="$service_name")],
                 t.BYTES,
             ),
             Panel(
                 "File descriptors in use",
                 "The share of the file descriptors that the process may have open: at 100 % it can accept no connection.",
                 [promql(f"max(process_open_fds{{{THIS}}} / process_max_fds{{{THIS}}})", "used")],
-                [to("runtime", service="$service")],
+                [to("runtime", service_name="$service_name")],
                 t.RATIO,
                 steps=t.USED,
             ),
@@ -120,7 +127,7 @@ BOARD = Dashboard(
                     promql(rate("http_server_connections_refused_total", THIS), "refused"),
                     promql(rate("http_server_connections_cut_total", THIS, "reason"), "{{reason}}"),
                 ],
-                [to("runtime", service="$service"), LINES],
+                [to("runtime", service_name="$service_name"), LINES],
                 t.RATE,
                 steps=t.ANY_LOSS,
             ),
@@ -131,7 +138,7 @@ BOARD = Dashboard(
                     promql(rate("http_server_panics_total", THIS), "panics"),
                     promql(rate("http_server_accept_errors_total", THIS), "failed accepts"),
                 ],
-                [in_loki('{service_name="${service}"} | detected_level="error"', "Its errors in Loki"), to("runtime", service="$service")],
+                [in_loki('{service_name="${service_name}"} | detected_level="error"', "Its errors in Loki"), to("runtime", service_name="$service_name")],
                 t.RATE,
                 steps=t.ANY_LOSS,
             ),

@@ -5,7 +5,7 @@ from kit import Dashboard, Panel, explore, promql, quantile, rate, share, to
 
 BY = "service_name, signal"
 NAMED = "{{service_name}} {{signal}}"
-SIDECAR = to("service", "The sidecar", service="sidecar")
+SIDECAR = to("service", "The sidecar", service_name="sidecar")
 
 
 def look(expression: str):
@@ -27,6 +27,7 @@ BOARD = Dashboard(
                 width=16,
                 steps=t.ANY_LOSS,
                 stacked=True,
+                runbooks=("telemetry-dropped", "telemetry-failed", "loki-lines-withheld", "loki-lines-failed", "stdout-lines-dropped", "sidecar-requests-refused", "sidecar-items-rejected", "sidecar-items-dropped",),
             ),
             Panel(
                 "Books that do not balance",
@@ -46,6 +47,7 @@ BOARD = Dashboard(
                 t.COUNT,
                 "bars",
                 steps=((None, t.GOOD), (1000, t.BAD)),
+                runbooks=("sidecar-items-unaccounted",),
             ),
         ],
         "Books of the services": [
@@ -63,6 +65,7 @@ BOARD = Dashboard(
                 [promql(f"{rate('telemetry_exported_items_total', '', BY)} / ({rate('telemetry_enqueued_items_total', '', BY)} > 0)", NAMED)],
                 [SIDECAR, look("telemetry_exported_items_total")],
                 t.RATIO,
+                runbooks=("service-silent",),
             ),
             Panel(
                 "Queues filled",
@@ -102,6 +105,7 @@ BOARD = Dashboard(
                 [promql("sum by (signal) (sidecar_spool_items)", "{{signal}}")],
                 [SIDECAR, look("sidecar_spool_items")],
                 t.COUNT,
+                runbooks=("destination-failing",),
             ),
             Panel(
                 "Spool filled",
@@ -110,7 +114,7 @@ BOARD = Dashboard(
                 [SIDECAR, look("sidecar_spool_bytes")],
                 t.RATIO,
                 steps=t.USED,
-                runbook="spool-filling",
+                runbooks=("spool-filling",),
             ),
             Panel(
                 "Sent again",
@@ -157,7 +161,7 @@ BOARD = Dashboard(
                 height=10,
                 steps=t.UP,
                 top=1,
-                runbook="target-down",
+                runbooks=("target-down", "target-missing",),
             ),
             Panel(
                 "Series by job",
@@ -167,6 +171,7 @@ BOARD = Dashboard(
                 t.COUNT,
                 height=10,
                 stacked=True,
+                runbooks=("high-cardinality",),
             ),
             Panel(
                 "Scrapes and rules",
@@ -189,16 +194,29 @@ BOARD = Dashboard(
                 ],
                 [look("prometheus_tsdb_head_series")],
                 t.COUNT,
+                width=6,
+            ),
+            Panel(
+                "Watchdog",
+                "Seconds since the sidecar heard the alert that always fires: if it grows, no alert reaches anybody. Years: not since its start.",
+                [promql("time() - max(sidecar_alerts_watchdog_timestamp_seconds)", "since the watchdog", instant=True)],
+                [to("overview"), look("alertmanager_notifications_total")],
+                t.SECONDS,
+                "number",
+                width=4,
+                runbooks=("watchdog", "watchdog-silent"),
             ),
             Panel(
                 "Notifications",
-                "Alerts that Prometheus sends to Alertmanager, and notifications that Alertmanager sends on, by receiver's kind.",
+                "Alerts that Prometheus sends to Alertmanager, notifications that it sends on, and alerts of which the sidecar is told.",
                 [
                     promql("sum(rate(prometheus_notifications_sent_total[$__rate_interval]))", "to Alertmanager"),
                     promql(rate("alertmanager_notifications_total", 'integration="webhook"', "integration"), "by {{integration}}"),
+                    promql(rate("sidecar_alerts_received_total", "", "status"), "at the sidecar, {{status}}"),
                 ],
                 [to("overview"), look("alertmanager_notifications_total")],
                 t.RATE,
+                width=7,
             ),
             Panel(
                 "Notifications not delivered",
@@ -210,7 +228,9 @@ BOARD = Dashboard(
                 ],
                 [to("overview"), look("alertmanager_notifications_failed_total")],
                 t.RATE,
+                width=7,
                 steps=t.ANY_LOSS,
+                runbooks=("notifications-failing",),
             ),
         ],
         "Loki and Jaeger": [
