@@ -15,6 +15,7 @@ mod operators;
 mod pages;
 mod playlists;
 mod postgres;
+mod rules;
 mod songs;
 mod stack;
 mod strangers;
