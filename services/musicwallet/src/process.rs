@@ -92,8 +92,8 @@ fn serve(
     for mut bound in services {
         let name = own_name.unwrap_or(bound.target.name());
         let service = start(&bound, name, settings, &otlp, stdout)?;
-        let (parts, socket) = (service.parts.clone(), bound.internal());
-        let internal = async move { Internal::serve(parts, socket?, &ServerConfig::default()) };
+        let (parts, endpoint) = (service.parts.clone(), bound.internal());
+        let internal = async move { Internal::serve(parts, endpoint?, &ServerConfig::default()) };
         bare.push((main.block_on(service.first(internal))?, bound));
         started.push(service);
     }

@@ -157,6 +157,16 @@ impl Loki {
         Ok(answer["data"]["result"].take())
     }
 
+    /// The values of a label in the last hour.
+    ///
+    /// # Errors
+    /// It cannot be reached.
+    pub fn label_values(&self, label: &str) -> Result<BTreeSet<String>> {
+        let path = format!("/loki/api/v1/label/{label}/values");
+        let answer = self.program.get(HTTP, &path, &[("since", "1h")])?;
+        Ok(serde_json::from_value(answer["data"].clone())?)
+    }
+
     /// The names of labels in the last hour.
     ///
     /// # Errors

@@ -21,6 +21,7 @@ fn what_is_shipped_for_operators_shows_a_load_and_leads_from_one_signal_to_the_o
     panels::each_query_has_data(&system, &load);
     panels::each_figure_is_that_of_the_load(&system, &load);
     links::each_leads_there_and_back(&system, &load);
+    links::each_panel_leads_on(&system, &load);
     calls::each_is_answered(&system, &load);
     names::each_exists(&system);
 }

@@ -53,6 +53,8 @@ pub(crate) struct Pipeline {
     spool: Spool,
     destination: Destination,
     batch_bytes: u64,
+    /// What the spool may take.
+    limit: u64,
     /// Whether the spool ends with the process.
     in_memory: bool,
     /// Where not all traces go on.
@@ -115,8 +117,16 @@ impl Pipeline {
         });
         let in_memory = config.spool == SpoolPlace::Memory;
         let state = Arc::default();
-        let pipeline =
-            Pipeline { signal, spool, destination, batch_bytes, in_memory, sampler, state };
+        let pipeline = Pipeline {
+            signal,
+            spool,
+            destination,
+            batch_bytes,
+            limit: limits.bytes,
+            in_memory,
+            sampler,
+            state,
+        };
         pipeline.tell_what_was_found();
         let (deliverer, caretaker) = (pipeline.clone(), pipeline.clone());
         parts.background.spawn(|ending| Delivery::new(deliverer, ending).run(reader));
@@ -135,6 +145,11 @@ impl Pipeline {
 
     pub(crate) fn books(&self) -> Books {
         self.spool.books()
+    }
+
+    /// Bytes that the spool may take.
+    pub(crate) fn limit(&self) -> u64 {
+        self.limit
     }
 
     /// Why nothing is delivered, if that is so.

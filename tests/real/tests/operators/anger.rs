@@ -89,7 +89,8 @@ impl Day {
             found.first().is_some_and(|it| it.value > 400.0)
         });
         let firing = "ALERTS{alertstate=\"firing\", alertname!=\"Watchdog\"}";
-        let firing = self.system.stack.prometheus.query_range(firing, self.began, now(), 1.0).unwrap();
+        let firing =
+            self.system.stack.prometheus.query_range(firing, self.began, now(), 1.0).unwrap();
         assert!(firing.is_empty(), "nothing is wrong: {firing:#?}");
         assert_eq!(self.system.app.console("/alerts.json").json["alerts"], serde_json::json!([]));
     }
@@ -98,7 +99,10 @@ impl Day {
         self.system.app.kill("wallet");
         self.are_told(&[
             pends("TargetDown", &[("service_name", "wallet"), ("severity", "page")]),
-            fires("AvailabilityBurning", &[("service_name", "gateway"), ("journey", "write"), ("severity", "page")]),
+            fires(
+                "AvailabilityBurning",
+                &[("service_name", "gateway"), ("journey", "write"), ("severity", "page")],
+            ),
             pends("ProberFailing", &[("severity", "page")]),
         ]);
         self.system.app.restart("wallet");
@@ -109,7 +113,10 @@ impl Day {
         self.system.app.signal("catalog", "STOP");
         self.are_told(&[
             pends("TargetDown", &[("service_name", "catalog"), ("severity", "page")]),
-            fires("AvailabilityBurning", &[("service_name", "gateway"), ("journey", "read"), ("severity", "page")]),
+            fires(
+                "AvailabilityBurning",
+                &[("service_name", "gateway"), ("journey", "read"), ("severity", "page")],
+            ),
         ]);
         self.system.app.signal("catalog", "CONT");
     }
@@ -117,7 +124,9 @@ impl Day {
     /// It is up and does its work, but its telemetry goes nowhere.
     fn a_service_says_nothing(&mut self) {
         self.system.app.kill("accounts");
-        self.system.app.restart_with("accounts", &[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")]);
+        self.system
+            .app
+            .restart_with("accounts", &[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")]);
         self.are_told(&[
             pends("ServiceSilent", &[("service_name", "accounts"), ("severity", "page")]),
             fires("TelemetryFailed", &[("service_name", "accounts"), ("severity", "ticket")]),
@@ -139,7 +148,10 @@ impl Day {
         let flood = Flood::at(&self.system.app.url("sidecar", "otlp-http"));
         self.are_told(&[
             pends("SpoolFilling", &[("signal", "logs"), ("severity", "ticket")]),
-            fires("SidecarItemsDropped", &[("signal", "logs"), ("reason", "spool_full"), ("severity", "ticket")]),
+            fires(
+                "SidecarItemsDropped",
+                &[("signal", "logs"), ("reason", "spool_full"), ("severity", "ticket")],
+            ),
         ]);
         drop(flood);
         self.system.stack.loki.program.start_again().unwrap();
@@ -148,13 +160,18 @@ impl Day {
 
     /// Somebody holds a lock on a table most of the time.
     fn the_database_is_slow(&mut self) {
-        let database = self.system.server.sql("SELECT datname FROM pg_database WHERE datname LIKE 'catalog%'");
+        let database =
+            self.system.server.sql("SELECT datname FROM pg_database WHERE datname LIKE 'catalog%'");
         let url = self.system.server.url().replace("/postgres", &format!("/{database}"));
         let lock = "BEGIN; LOCK TABLE musics; SELECT pg_sleep(0.7); COMMIT; SELECT pg_sleep(0.05);";
         let script = format!("while psql -qXAt -d \"$0\" -c '{lock}'; do :; done");
-        let mut holder = Command::new("sh").args(["-c", &script, &url]).stdout(Stdio::null()).spawn().unwrap();
+        let mut holder =
+            Command::new("sh").args(["-c", &script, &url]).stdout(Stdio::null()).spawn().unwrap();
         self.are_told(&[
-            fires("LatencyBurning", &[("service_name", "catalog"), ("journey", "read"), ("severity", "page")]),
+            fires(
+                "LatencyBurning",
+                &[("service_name", "catalog"), ("journey", "read"), ("severity", "page")],
+            ),
             fires("PoolSaturated", &[("service_name", "catalog"), ("severity", "ticket")]),
         ]);
         end(&mut holder);
@@ -164,10 +181,13 @@ impl Day {
     fn the_database_is_stopped(&mut self) {
         self.system.server.stop();
         self.are_told(&[pends("DatabaseDown", &[("severity", "page")])]);
-        let symptom = fires("AvailabilityBurning", &[("service_name", "accounts"), ("severity", "page")]);
+        let symptom =
+            fires("AvailabilityBurning", &[("service_name", "accounts"), ("severity", "page")]);
         self.until("its symptoms are known to Alertmanager, and silenced", || {
             let alerts = self.system.stack.alertmanager.alerts().unwrap();
-            let mut symptoms = alerts.iter().filter(|it| it.labels["alertname"] == symptom.name && symptom.is(&it.labels));
+            let mut symptoms = alerts
+                .iter()
+                .filter(|it| it.labels["alertname"] == symptom.name && symptom.is(&it.labels));
             symptoms.any(|it| it.status.state == "suppressed" && !it.status.inhibited_by.is_empty())
         });
         self.system.server.start_again();
@@ -188,7 +208,8 @@ impl Day {
             self.until(&format!("{it:?} is over"), || !self.on_the_console(it, "firing"));
             assert!(self.on_the_console(it, "resolved"), "{it:?} has an end");
             for (state, is_asked) in [("pending", it.pending), ("firing", true)] {
-                let seen = prometheus.query_range(&it.selector(state), self.began, now(), 1.0).unwrap();
+                let seen =
+                    prometheus.query_range(&it.selector(state), self.began, now(), 1.0).unwrap();
                 assert!(!is_asked || !seen.is_empty(), "{it:?} was {state}");
             }
         }
@@ -200,7 +221,8 @@ impl Day {
 
     fn on_the_console(&self, expected: &Expected, state: &str) -> bool {
         let record = self.system.app.console("/alerts.json").json;
-        let mut alerts = list(&record["alerts"]).filter(|it| it["name"] == expected.name && it["state"] == state);
+        let mut alerts = list(&record["alerts"])
+            .filter(|it| it["name"] == expected.name && it["state"] == state);
         alerts.any(|it| {
             let mut labels: BTreeMap<String, String> =
                 serde_json::from_value(it["labels"].clone()).unwrap();
@@ -220,7 +242,11 @@ impl Day {
             }
             thread::sleep(Duration::from_millis(200));
         }
-        eprintln!("{:4.0} s  {what} after {:.1} s", now() - self.began, begun.elapsed().as_secs_f64());
+        eprintln!(
+            "{:4.0} s  {what} after {:.1} s",
+            now() - self.began,
+            begun.elapsed().as_secs_f64()
+        );
     }
 }
 
@@ -230,8 +256,23 @@ struct Flood(Child);
 impl Flood {
     fn at(url: &str) -> Flood {
         let mut command = Command::new(tool("telemetrygen").unwrap());
-        command.args(["logs", "--otlp-http", "--otlp-insecure", "--otlp-endpoint", &url.replace("http://", "")]);
-        command.args(["--duration", "10m", "--workers", "1", "--rate", "400", "--service", "flood"]);
+        command.args([
+            "logs",
+            "--otlp-http",
+            "--otlp-insecure",
+            "--otlp-endpoint",
+            &url.replace("http://", ""),
+        ]);
+        command.args([
+            "--duration",
+            "10m",
+            "--workers",
+            "1",
+            "--rate",
+            "400",
+            "--service",
+            "flood",
+        ]);
         command.args(["--body", &"x".repeat(2_000)]);
         Flood(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
     }

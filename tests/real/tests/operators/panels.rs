@@ -7,10 +7,10 @@ use std::{
     time::Instant,
 };
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{
-    shipped::{self, Dashboard, Query, Variable, filled, list, text},
+    shipped::{self, Dashboard, Query, Values, Variable, filled, list},
     system::{Answer, Load, System, now},
 };
 use crate::harness::{Trace, root};
@@ -41,39 +41,32 @@ fn builtin(load: &Load) -> BTreeMap<String, String> {
     .collect()
 }
 
-/// The values of a variable: `label_values(label)` or `label_values(selector, label)`.
-fn values(system: &System, variable: &Variable) -> BTreeSet<String> {
-    let inside = variable.query.strip_prefix("label_values(").and_then(|it| it.strip_suffix(')'));
-    let inside = inside.unwrap_or_else(|| panic!("{variable:?} is no label_values(…)"));
-    let (selector, label) = inside.rsplit_once(',').unwrap_or(("{__name__=~\".+\"}", inside));
-    assert_eq!(variable.source, "prometheus", "{variable:?}");
-    let series = system.stack.prometheus.series(&[selector.trim()]).unwrap();
-    let values: BTreeSet<String> =
-        series.into_iter().filter_map(|mut it| it.remove(label.trim())).collect();
+/// The values of a variable, now.
+fn values(system: &System, variable: &Variable) -> Vec<String> {
+    let values: BTreeSet<String> = match &variable.values {
+        Values::Prometheus { selector, label } => {
+            let series = system.stack.prometheus.series(&[selector]).unwrap();
+            series.into_iter().filter_map(|mut it| it.remove(label)).collect()
+        }
+        Values::Loki { label } => system.stack.loki.label_values(label).unwrap(),
+        Values::Listed(values) => values.iter().cloned().collect(),
+    };
     assert!(!values.is_empty(), "{variable:?} has no values");
-    values
+    values.into_iter().chain(variable.all.clone()).collect()
 }
 
-/// Every way to choose one value for each variable of a dashboard, and all of them at once.
+/// Every way to choose a value for each variable of a dashboard.
 fn choices(system: &System, dashboard: &Dashboard) -> Vec<BTreeMap<String, String>> {
     let mut choices = vec![BTreeMap::new()];
     for variable in &dashboard.variables {
         let values = values(system, variable);
-        let all = values.iter().cloned().collect::<Vec<_>>().join("|");
-        choices = choices
-            .into_iter()
-            .flat_map(|choice: BTreeMap<String, String>| {
-                values
-                    .iter()
-                    .chain([&all])
-                    .map(move |value| {
-                        let mut choice = choice.clone();
-                        choice.insert(variable.name.clone(), value.clone());
-                        choice
-                    })
-                    .collect::<Vec<_>>()
-            })
-            .collect();
+        let with = |choice: &BTreeMap<String, String>, value: &String| {
+            let mut choice = choice.clone();
+            choice.insert(variable.name.clone(), value.clone());
+            choice
+        };
+        choices =
+            choices.iter().flat_map(|it| values.iter().map(move |value| with(it, value))).collect();
     }
     choices
 }
@@ -108,21 +101,25 @@ fn has_data(system: &System, load: &Load, query: &Query, text: &str) -> Result<b
 }
 
 /// The queries that may have no data while nothing is wrong, by their places, and the fault that fills each.
-fn may_be_empty(dashboards: &[Dashboard]) -> BTreeMap<String, String> {
+fn may_be_empty() -> BTreeMap<String, String> {
     let file = fs::read_to_string(root().join("grafana/empty.json")).unwrap();
-    let all: Vec<Value> = serde_json::from_str(&file).unwrap();
-    assert!(all.len() <= EMPTY_AT_MOST, "{all:#?}");
-    let place = |it: &Value| {
-        let queries = dashboards.iter().flat_map(|it| &it.queries);
-        let mut found = queries.filter(|query| {
-            query.dashboard == it["dashboard"]
-                && query.panel == it["panel"]
-                && query.text == it["query"]
-        });
-        let query = found.next().unwrap_or_else(|| panic!("there is no {it}"));
-        (query.place.clone(), text(&it["fault"]))
-    };
-    all.iter().map(place).collect()
+    let empty: BTreeMap<String, String> = serde_json::from_str(&file).unwrap();
+    assert!(empty.len() <= EMPTY_AT_MOST, "{empty:#?}");
+    empty
+}
+
+/// Whether the backend takes a query, with any values for the variables.
+pub(super) fn can_be_asked(
+    system: &System,
+    load: &Load,
+    dashboard: &Dashboard,
+    query: &Query,
+) -> Result<(), String> {
+    let mut values = builtin(load);
+    values.extend(choices(system, dashboard).remove(0));
+    let text = filled(&query.text, &values);
+    let target = serde_json::from_str(&filled(&query.target.to_string(), &values)).unwrap();
+    has_data(system, load, &Query { target, ..query.clone() }, &text).map(drop)
 }
 
 pub(super) fn each_query_has_data(system: &System, load: &Load) {
@@ -130,7 +127,7 @@ pub(super) fn each_query_has_data(system: &System, load: &Load) {
     let mut wrong = Vec::new();
     let mut slowest = (0.0, String::new());
     let dashboards = shipped::dashboards();
-    let (mut asked, mut empty) = (0, may_be_empty(&dashboards));
+    let (mut asked, mut empty) = (0, may_be_empty());
     for dashboard in &dashboards {
         let choices = choices(system, dashboard);
         for query in dashboard.queries.iter().chain(&dashboard.annotations) {
@@ -161,9 +158,10 @@ pub(super) fn each_query_has_data(system: &System, load: &Load) {
             }
         }
     }
+    wrong.extend(empty.into_keys().map(|it| format!("grafana/empty.json: there is no {it}")));
     for (place, query) in runbooks().into_iter().chain(recorded()) {
         asked += 1;
-        let query = Query { text: query.1.clone(), source: query.0, ..of_a_document(&place) };
+        let query = Query::of(&place, &query.0, &json!({ "expr": query.1 }));
         match has_data(system, load, &query, &query.text) {
             Ok(true) => {}
             Ok(false) => wrong.push(format!("{place} has no data: {}", query.text)),
@@ -172,17 +170,6 @@ pub(super) fn each_query_has_data(system: &System, load: &Load) {
     }
     assert!(wrong.is_empty(), "of {asked} queries:\n{}", wrong.join("\n"));
     eprintln!("{asked} queries have data; the slowest took {:.3} s: {}", slowest.0, slowest.1);
-}
-
-fn of_a_document(place: &str) -> Query {
-    Query {
-        place: place.to_owned(),
-        dashboard: String::new(),
-        panel: String::new(),
-        source: String::new(),
-        text: String::new(),
-        target: Value::Null,
-    }
 }
 
 /// Place, and data source and query, of each block of the runbooks.
@@ -312,7 +299,7 @@ fn served(system: &System, load: &Load) -> Vec<(String, Vec<Served>)> {
         let found =
             system.stack.jaeger.search(&[("service", service), ("limit", "10000")]).unwrap();
         let spans = list(&found["data"]).flat_map(|trace| {
-            let one = serde_json::json!({ "data": [trace] });
+            let one = json!({ "data": [trace] });
             Trace::from(&one).unwrap().spans
         });
         let of_it = spans.filter(|it| it.service == service && it.tags["span.kind"] == "server");
