@@ -258,7 +258,9 @@ def described(panel: Panel) -> str:
 
 def graph(it: timeseries.Panel, panel: Panel):
     it.line_width(1).fill_opacity(20 if panel.stacked else 8).show_points(shapes.VisibilityMode.NEVER)
-    it.legend(common.VizLegendOptions().show_legend(True).display_mode(shapes.LegendDisplayMode.LIST).placement(shapes.LegendPlacement.BOTTOM))
+    it.legend(
+        common.VizLegendOptions().show_legend(True).display_mode(shapes.LegendDisplayMode.LIST).placement(shapes.LegendPlacement.BOTTOM)
+    )
     it.tooltip(common.VizTooltipOptions().mode(shapes.TooltipDisplayMode.MULTI).sort(shapes.SortOrder.DESCENDING))
     if panel.stacked:
         it.stacking(common.StackingConfig().mode(shapes.StackingMode.NORMAL).group("A"))
@@ -308,7 +310,9 @@ def variable(it: Variable):
     if it.source == "":
         made = dashboard.CustomVariable(it.name).label(it.label).description(it.help).values(it.values)
     else:
-        query = {"refId": "A", "query": it.query} if it.source == "prometheus" else {"refId": "A", "label": it.query, "stream": "", "type": 1}
+        query = (
+            {"refId": "A", "query": it.query} if it.source == "prometheus" else {"refId": "A", "label": it.query, "stream": "", "type": 1}
+        )
         if it.source == "prometheus":
             query["qryType"] = 1
         made = dashboard.QueryVariable(it.name).label(it.label).description(it.help).datasource(source(it.source)).query(query)
@@ -318,19 +322,20 @@ def variable(it: Variable):
     return made.current(models.VariableOption(text=it.default, value=it.default, selected=True))
 
 
-# What Grafana draws across every graph. Title and text are by labels of the series; the library does not know these two fields.
+# What Grafana draws across every graph, wherever a value is more than 0. The library does not know title and text, which are of labels.
+VERSIONS = "count by (service_name, service_version)"
 ANNOTATIONS = [
     {
         "name": "Another version",
         "iconColor": shared.NEUTRAL,
-        "expr": "count by (service_name, service_version) (build_info) unless count by (service_name, service_version) (build_info offset 2m)",
+        "expr": f"({VERSIONS} (build_info) unless {VERSIONS} (build_info offset 2m)) or {VERSIONS} (build_info) * 0",
         "titleFormat": "{{service_name}}",
         "textFormat": "version {{service_version}}",
     },
     {
         "name": "The prober failed",
         "iconColor": shared.BAD,
-        "expr": "prober_success == 0",
+        "expr": 'increase(prober_runs_total{result="failure"}[1m])',
         "titleFormat": "The prober's journey failed",
         "textFormat": "{{service_name}}",
     },
@@ -380,7 +385,9 @@ def check(all: list[Dashboard]) -> None:
             at = 0
             for panel in panels:
                 if at + panel.width > 24:
-                    raise Mistake(f'{TITLES[it.uid]}, row "{title}": "{panel.title}" does not fit beside those before it; a line is 24 wide')
+                    raise Mistake(
+                        f'{TITLES[it.uid]}, row "{title}": "{panel.title}" does not fit beside those before it; a line is 24 wide'
+                    )
                 at = (at + panel.width) % 24
             if at:
                 raise Mistake(f'{TITLES[it.uid]}, row "{title}" ends at {at} of 24: make its last line 24 wide')
