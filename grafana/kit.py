@@ -169,6 +169,7 @@ class Panel:
     colours: dict[str, str] = field(default_factory=dict)
     stacked: bool = False
     top: float | None = None  # the end of the axis
+    around: float | None = None  # the axis begins here, or where values are lower: what happens near 100 % is seen
     columns: dict[str, tuple[str, str]] = field(default_factory=dict)  # of a table: field -> title, unit; others are hidden
     each: list[Link] = field(default_factory=list)  # from a series or a row, by ${__field.labels.x} or ${__data.fields.x}
     runbooks: tuple[str, ...] = ()  # docs/runbooks/<name>.md, of the alerts that are about this
@@ -243,7 +244,7 @@ def built(panel: Panel):
         it.data_links([link(each) for each in panel.each])
     for matcher, properties in overrides(panel):
         it.with_override(matcher, properties)
-    if panel.kind in ("graph", "bars", "number") and panel.unit == shared.RATIO:
+    if panel.kind in ("graph", "bars", "number") and panel.unit == shared.RATIO and panel.around is None:
         it.min(0)
     if panel.top is not None:
         it.max(panel.top)
@@ -264,6 +265,8 @@ def graph(it: timeseries.Panel, panel: Panel):
     it.tooltip(common.VizTooltipOptions().mode(shapes.TooltipDisplayMode.MULTI).sort(shapes.SortOrder.DESCENDING))
     if panel.stacked:
         it.stacking(common.StackingConfig().mode(shapes.StackingMode.NORMAL).group("A"))
+    if panel.around is not None:
+        it.axis_soft_min(panel.around)
     if panel.steps is not shared.PLAIN:
         it.thresholds_style(common.GraphThresholdsStyleConfig().mode(shapes.GraphThresholdsStyleMode.DASHED))
     return it

@@ -38,6 +38,7 @@ BOARD = Dashboard(
                 steps=t.AVAILABLE,
                 colours=t.JOURNEY,
                 top=1,
+                around=0.99,
                 runbooks=("availability-burning",),
             ),
             Panel(
@@ -52,6 +53,7 @@ BOARD = Dashboard(
                 steps=t.FAST_ENOUGH,
                 colours=t.JOURNEY,
                 top=1,
+                around=0.95,
                 runbooks=("latency-burning",),
             ),
             Panel(

@@ -86,8 +86,8 @@ BOARD = Dashboard(
             ),
             Panel(
                 "Durations",
-                "How many requests took how long: two bands are two kinds of request, or a cache.",
-                [promql(f"sum by (le) (increase({REQUESTS}_bucket{{{THIS}}}[$__rate_interval]))", "{{le}}")],
+                "How many requests took how long, a dot is one of them and leads to its trace; two bands are two kinds of request, or a cache.",
+                [promql(f"sum by (le) (increase({REQUESTS}_bucket{{{THIS}}}[$__rate_interval]))", "{{le}}", exemplars=True)],
                 [TRACES],
                 t.SECONDS,
                 "heatmap",
