@@ -3,6 +3,7 @@
 mod agent;
 mod ancestor;
 mod command;
+mod dashboards;
 mod days;
 mod documents;
 mod generated;
