@@ -34,7 +34,8 @@ impl Instruction {
 /// It cannot be read.
 pub fn read(path: &Path) -> io::Result<Vec<Instruction>> {
     let text = fs::read_to_string(path)?;
-    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let lines =
+        text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
     Ok(lines.map(instruction).collect())
 }
 

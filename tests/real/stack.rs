@@ -82,13 +82,8 @@ impl Stack {
                 Ok(stack)
             }
             (jaeger, loki, prometheus, alertmanager, node) => {
-                let errors: [Option<Error>; 5] = [
-                    jaeger.err(),
-                    loki.err(),
-                    prometheus.err(),
-                    alertmanager.err(),
-                    node.err(),
-                ];
+                let errors: [Option<Error>; 5] =
+                    [jaeger.err(), loki.err(), prometheus.err(), alertmanager.err(), node.err()];
                 let mut told = String::new();
                 for error in errors.into_iter().flatten() {
                     let separator = if told.is_empty() { "" } else { "\n" };

@@ -90,8 +90,18 @@ impl Program {
         (kind.prepare)(&data).with_context(|| format!("cannot prepare {}", data.display()))?;
         let (begins, child) = spawn(kind, &file, &addresses, &data, &log, &variables)?;
         let client = Client::builder().no_proxy().timeout(Duration::from_secs(10)).build()?;
-        let mut program =
-            Program { kind, file, addresses, data, log, variables, _lock: lock, begins, child, client };
+        let mut program = Program {
+            kind,
+            file,
+            addresses,
+            data,
+            log,
+            variables,
+            _lock: lock,
+            begins,
+            child,
+            client,
+        };
         program.becomes_ready(ports == Ports::Free)?;
         Ok(program)
     }
@@ -112,8 +122,7 @@ impl Program {
     /// # Errors
     /// As for a first start.
     pub fn start_again(&mut self) -> Result<()> {
-        (self.begins, self.child) =
-            self.spawn()?;
+        (self.begins, self.child) = self.spawn()?;
         self.becomes_ready(false)
     }
 
@@ -231,8 +240,7 @@ impl Program {
                     if may_move {
                         self.addresses = addresses(self.kind, Ports::Free)?;
                     }
-                    (self.begins, self.child) =
-                        self.spawn()?;
+                    (self.begins, self.child) = self.spawn()?;
                 }
                 Err(ended) => return Err(ended),
             }

@@ -1,6 +1,9 @@
 //! The real Prometheus: metrics.
 
-use std::{collections::BTreeMap, ffi::OsString, fs, net::SocketAddr, os::unix, path::Path, process::Command};
+use std::{
+    collections::BTreeMap, ffi::OsString, fs, net::SocketAddr, os::unix, path::Path,
+    process::Command,
+};
 
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
@@ -124,7 +127,8 @@ impl Prometheus {
     /// The file cannot be written.
     pub fn scrape(&self, targets: &[(&str, &str)]) -> Result<()> {
         let targets = targets.iter().map(|(service, address)| {
-            let labels = json!({ "job": format!("musicwallet/{service}"), "service_name": service });
+            let labels =
+                json!({ "job": format!("musicwallet/{service}"), "service_name": service });
             json!({ "targets": [address], "labels": labels })
         });
         self.targets_are("musicwallet", &targets.collect())

@@ -168,12 +168,8 @@ fn a_usual_port_that_is_taken_is_named() {
 fn each_waits_for_the_port_that_it_had() {
     let data = tempfile::tempdir().unwrap();
     let mut stack = Stack::start(Ports::Free, data.path()).unwrap();
-    let urls = [
-        stack.jaeger.url(),
-        stack.loki.url(),
-        stack.prometheus.url(),
-        stack.alertmanager.url(),
-    ];
+    let urls =
+        [stack.jaeger.url(), stack.loki.url(), stack.prometheus.url(), stack.alertmanager.url()];
     let [traces, logs, metrics, alerts] = urls;
     for (name, url, program) in [
         ("jaeger", traces, &mut stack.jaeger.program),
