@@ -50,6 +50,22 @@ def logql(text: str, legend: str = "", **more) -> Query:
     return Query("loki", text, legend, **more)
 
 
+def rate(metric: str, selector: str, by: str = "") -> str:
+    """How often something happens, per second: of all series together, or by the labels in `by`."""
+    chosen = f"{metric}{{{selector}}}" if selector else metric
+    return f"sum{f' by ({by}) ' if by else ''}(rate({chosen}[$__rate_interval]))"
+
+
+def share(part: str, whole: str) -> str:
+    """A part of a whole: 0 where there is nothing of the part, and nothing where there is no whole."""
+    return f"({part} or {whole} * 0) / {whole}"
+
+
+def quantile(metric: str, selector: str, by: str = "", q: float = 0.95) -> str:
+    """The time within which a share of a histogram's events ended."""
+    return f"histogram_quantile({q}, {rate(f'{metric}_bucket', selector, f'{by}, le' if by else 'le')})"
+
+
 def traces(service: str, empty: str = "", **more) -> Query:
     """A search in Jaeger, the newest first."""
     return Query("jaeger", service, empty=empty, more=tuple(more.items()))
@@ -99,9 +115,9 @@ class Link:
 
 
 def to(uid: str, title: str = "", **variables: str) -> Link:
-    """Another dashboard, at the same time; `service="$service"` passes a variable on, `service="gateway"` sets it."""
+    """Another dashboard, at the same time; `service_name="$service_name"` passes a variable on, `service_name="gateway"` sets it."""
     passed = [f"${{{name}:queryparam}}" if value == f"${name}" else f"var-{name}={value}" for name, value in variables.items()]
-    return Link(title or f"{TITLES[uid]}", f"/d/{uid}?{'&'.join([*passed, '${__url_time_range}'])}")
+    return Link(title or TITLES.get(uid, uid), f"/d/{uid}?{'&'.join([*passed, '${__url_time_range}'])}")
 
 
 TITLES = {
@@ -155,7 +171,7 @@ class Panel:
     top: float | None = None  # the end of the axis
     columns: dict[str, tuple[str, str]] = field(default_factory=dict)  # of a table: field -> title, unit; others are hidden
     each: list[Link] = field(default_factory=list)  # from a series or a row, by ${__field.labels.x} or ${__data.fields.x}
-    runbook: str = ""  # docs/runbooks/<runbook>.md
+    runbooks: tuple[str, ...] = ()  # docs/runbooks/<name>.md, of the alerts that are about this
 
     def number(self) -> int:
         """Its id: it stays when other panels come or go."""
@@ -207,11 +223,16 @@ def overrides(panel: Panel) -> list[tuple[models.MatcherConfig, list[models.Dyna
     return [it for it in found if it[1]]
 
 
+def letter(place: int) -> str:
+    """How Grafana calls the queries of a panel."""
+    return chr(ord("A") + place)
+
+
 def built(panel: Panel):
     it = KINDS[panel.kind]().id(panel.number()).title(panel.title).description(described(panel))
     it.span(panel.width).height(panel.height)
     it.datasource(source(panel.queries[0].source))
-    it.targets([target(query, chr(ord("A") + place), panel.kind) for place, query in enumerate(panel.queries)])
+    it.targets([target(query, letter(place), panel.kind) for place, query in enumerate(panel.queries)])
     it.links([link(each) for each in panel.links])
     if panel.kind == "lines":
         return it.show_time(True).wrap_log_message(True).enable_log_details(True).sort_order(shapes.LogsSortOrder.DESCENDING)
@@ -230,7 +251,9 @@ def built(panel: Panel):
 
 
 def described(panel: Panel) -> str:
-    return f"{panel.help} Runbook: docs/runbooks/{panel.runbook}.md" if panel.runbook else panel.help
+    """Its help, and where it says what to do. Grafana serves no documents, so a runbook is named, not linked."""
+    files = ", ".join(f"docs/runbooks/{name}.md" for name in panel.runbooks)
+    return f"{panel.help} What to do: {files}" if files else panel.help
 
 
 def graph(it: timeseries.Panel, panel: Panel):
@@ -321,36 +344,50 @@ def annotation(it: dict[str, str]) -> dict[str, object]:
 # --- A whole dashboard ---
 
 
-def checked(it: Dashboard) -> Dashboard:
-    """Mistakes are named before anything is written."""
-    seen: dict[int, str] = {}
-    for panel in it.panels():
-        place = f'{TITLES[it.uid]}, panel "{panel.title}"'
-        if not panel.queries:
-            raise Mistake(f"{place} asks for nothing: give it a query.")
-        if not panel.help.endswith("."):
-            raise Mistake(f"{place} has no sentence of help: say what it shows and what to do, with a full stop.")
-        if not panel.links:
-            raise Mistake(f"{place} leads nowhere: give it a link to a dashboard or to Explore.")
-        if panel.number() in seen:
-            raise Mistake(f'{place} has the id of "{seen[panel.number()]}": give it another title.')
-        seen[panel.number()] = panel.title
-        if panel.kind not in KINDS:
-            raise Mistake(f"{place} is a {panel.kind!r}, which is none of {', '.join(KINDS)}.")
-    for title, panels in it.rows.items():
-        at = 0
-        for panel in panels:
-            if at + panel.width > 24:
-                raise Mistake(f'{TITLES[it.uid]}, row "{title}": "{panel.title}" does not fit beside the panels before it; a line is 24 wide.')
-            at = (at + panel.width) % 24
-        if at:
-            raise Mistake(f'{TITLES[it.uid]}, row "{title}" ends at {at} of 24: make its last line 24 wide.')
-    return it
+def check(all: list[Dashboard]) -> None:
+    """Names the first mistake."""
+    variables = {it.uid: {each.name for each in it.variables} for it in all}
+    for it in all:
+        seen: dict[int, str] = {}
+        for panel in it.panels():
+            place = f'{TITLES[it.uid]}, panel "{panel.title}"'
+            if panel.kind not in KINDS:
+                raise Mistake(f"{place} is a {panel.kind!r}, which is none of {', '.join(KINDS)}")
+            if not panel.queries:
+                raise Mistake(f"{place} asks for nothing: give it a query")
+            if not panel.help.endswith("."):
+                raise Mistake(f"{place} has no sentence of help: say what it shows, with a full stop")
+            if not panel.links:
+                raise Mistake(f"{place} leads nowhere: give it a link to a dashboard or to Explore")
+            if not panel.unit and panel.kind != "lines" and panel.queries[0].source != "jaeger":
+                raise Mistake(f"{place} shows numbers without a unit: take one of table.py")
+            if panel.number() in seen:
+                raise Mistake(f'{place} has the id of "{seen[panel.number()]}": give it another title')
+            seen[panel.number()] = panel.title
+            for each in [*panel.links, *panel.each]:
+                for uid, passed in re.findall(r"^/d/(\w+)\?(.*)", each.url):
+                    if uid not in variables:
+                        raise Mistake(f"{place} leads to {uid!r}, which is no dashboard")
+                    unknown = set(re.findall(r"var-(\w+)=|\$\{(\w+):queryparam\}", passed))
+                    unknown = {"".join(names) for names in unknown} - variables[uid]
+                    if unknown:
+                        raise Mistake(f"{place} passes {', '.join(sorted(unknown))} to {TITLES[uid]}, which has no such variable")
+            texts = [query.text for query in panel.queries] + [each.url for each in [*panel.links, *panel.each]]
+            used = {name for text in texts for name in re.findall(r"\$\{?([a-z]\w*)", text)}
+            if used - variables[it.uid]:
+                raise Mistake(f"{place} uses ${', $'.join(sorted(used - variables[it.uid]))}, which its dashboard does not have")
+        for title, panels in it.rows.items():
+            at = 0
+            for panel in panels:
+                if at + panel.width > 24:
+                    raise Mistake(f'{TITLES[it.uid]}, row "{title}": "{panel.title}" does not fit beside those before it; a line is 24 wide')
+                at = (at + panel.width) % 24
+            if at:
+                raise Mistake(f'{TITLES[it.uid]}, row "{title}" ends at {at} of 24: make its last line 24 wide')
 
 
 def rendered(it: Dashboard) -> str:
     """The JSON that Grafana reads: the same for the same source."""
-    checked(it)
     made = dashboard.Dashboard(TITLES[it.uid]).uid(it.uid).description(it.help).tags(["musicwallet"])
     made.readonly().timezone("browser").time(it.span, "now").refresh("30s").tooltip(models.DashboardCursorSync.CROSSHAIR)
     made.link(
@@ -371,10 +408,11 @@ def rendered(it: Dashboard) -> str:
     return json.dumps(model, indent=2, sort_keys=True) + "\n"
 
 
-def may_be_empty(it: Dashboard) -> list[dict[str, str]]:
-    return [
-        {"dashboard": it.uid, "panel": panel.title, "query": query.text, "fault": query.empty}
+def may_be_empty(it: Dashboard) -> dict[str, str]:
+    """The place of each query that has nothing to show without a fault, and that fault."""
+    return {
+        f"{it.uid}: {panel.title}: {letter(place)}": query.empty
         for panel in it.panels()
-        for query in panel.queries
+        for place, query in enumerate(panel.queries)
         if query.empty
-    ]
+    }

@@ -58,6 +58,14 @@ pub struct Endpoint {
     pub policy: Policy,
 }
 
+impl Endpoint {
+    /// A socket for health and metrics, without routes of its own.
+    pub fn internal(listener: TcpListener) -> Endpoint {
+        let (router, policy) = (Router::new(), Policy::default());
+        Endpoint { role: "internal", listener, router, policy }
+    }
+}
+
 /// Who has the other end of a request's connection: an extension of every request. An IPv4 address is one, also where the socket
 /// speaks IPv6. Behind a proxy it is the proxy's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,18 +152,17 @@ pub struct Internal {
 }
 
 impl Internal {
-    /// Serves them on `listener` from now on. To be called on a thread of the service's runtime.
+    /// Serves them from now on, beside the routes that `endpoint` has of its own. To be called on a thread of the service's runtime.
     ///
     /// # Errors
     /// When the socket cannot be used.
     pub fn serve(
         parts: Parts,
-        listener: TcpListener,
+        mut endpoint: Endpoint,
         config: &ServerConfig,
     ) -> anyhow::Result<Internal> {
         let latch = parts.health.latch("endpoints");
-        let (router, policy) = (health::router(&parts), Policy::default());
-        let endpoint = Endpoint { role: "internal", listener, router, policy };
+        endpoint.router = endpoint.router.merge(health::router(&parts));
         let server = Prepared::new(endpoint, &parts, false)?.serve(config);
         let upkeep = tokio::spawn(parts.telemetry.clone().upkeep());
         Ok(Internal { parts, config: config.clone(), server, upkeep, latch })
@@ -191,7 +198,7 @@ pub async fn run(
     endpoints: Vec<Endpoint>,
     server: &ServerConfig,
 ) -> anyhow::Result<()> {
-    Internal::serve(parts, internal, server)?.run(endpoints).await
+    Internal::serve(parts, Endpoint::internal(internal), server)?.run(endpoints).await
 }
 
 async fn until_stopped(

@@ -45,6 +45,9 @@ const LISTEN: [(&str, &[(&str, &str)]); 5] = [
     ("gateway", &[("GATEWAY_LISTEN", "api"), ("GATEWAY_INTERNAL_LISTEN", "internal")]),
 ];
 
+/// How a line begins that tells an address.
+const LISTENING: &str = "{\"listening\"";
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shape {
     /// Everything in one process.
@@ -191,6 +194,11 @@ impl App {
 
     /// Starts a service again at the addresses that it had, over its data.
     pub(crate) fn restart(&mut self, service: &str) {
+        self.restart_with(service, &[]);
+    }
+
+    /// The same with other settings than it had.
+    pub(crate) fn restart_with(&mut self, service: &str, more: &[(&str, &str)]) {
         let at = self.position(service);
         let (_, variables) = LISTEN.iter().find(|(name, _)| *name == service).unwrap();
         let mut settings = self.settings.clone();
@@ -198,6 +206,7 @@ impl App {
             let had = self.processes[at].find(service, role);
             settings.extend(had.map(|address| ((*variable).to_owned(), address)));
         }
+        settings.extend(more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         self.processes[at] =
             Process::start(&["serve", service], self.data.path(), &pairs(&settings));
         self.is_ready(service);
@@ -454,6 +463,11 @@ impl Process {
         status
     }
 
+    /// Forgets its log lines so far: hours have gigabytes of them.
+    pub(crate) fn forget_logs(&self) {
+        self.stdout.lock().unwrap().retain(|line| line.starts_with(LISTENING));
+    }
+
     /// Its log lines so far.
     pub(crate) fn logs(&self) -> Vec<Value> {
         let lines = self.stdout.lock().unwrap();
@@ -481,12 +495,11 @@ impl Process {
         let text = |value: &Value| value.as_str().unwrap().to_owned();
         let lines = self.stdout.lock().unwrap();
         // Of some thousand lines, not all are worth reading at each request.
-        let told =
-            lines.iter().filter(|line| line.starts_with("{\"listening\"")).filter_map(|line| {
-                let line: Value = serde_json::from_str(line).ok()?;
-                let told = line.get("listening")?;
-                Some(((text(&told["service"]), text(&told["role"])), text(&told["addr"])))
-            });
+        let told = lines.iter().filter(|line| line.starts_with(LISTENING)).filter_map(|line| {
+            let line: Value = serde_json::from_str(line).ok()?;
+            let told = line.get("listening")?;
+            Some(((text(&told["service"]), text(&told["role"])), text(&told["addr"])))
+        });
         told.collect()
     }
 }
@@ -649,15 +662,10 @@ pub(crate) fn eventually<T, E: std::fmt::Display>(
 }
 
 pub(crate) fn binary() -> PathBuf {
-    // `tests/real` is another package, for which cargo does not define the variable.
-    option_env!("CARGO_BIN_EXE_musicwallet").map_or_else(
-        || {
-            std::env::var_os("MUSICWALLET_BINARY")
-                .expect("MUSICWALLET_BINARY names the program")
-                .into()
-        },
-        PathBuf::from,
-    )
+    // `tests/real` is another package, for which cargo names no program; and `tests/real/endurance` means a release build.
+    let named = std::env::var_os("MUSICWALLET_BINARY").map(PathBuf::from);
+    let built = option_env!("CARGO_BIN_EXE_musicwallet").map(PathBuf::from);
+    named.or(built).expect("MUSICWALLET_BINARY names the program")
 }
 
 /// The root of the repository.

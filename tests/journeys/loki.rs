@@ -167,3 +167,12 @@ fn shipping_lines_writes_none() {
     }
     assert_eq!(at_rest(&app), fed);
 }
+
+#[test]
+fn a_push_by_another_method_is_counted_as_every_request_to_no_address() {
+    let app = App::start(Shape::One);
+    let url = format!("{}/loki/api/v1/push", app.url("sidecar", "otlp-http"));
+    assert_eq!(app.open(&url).status, 405);
+    let series = "sidecar_refused_requests_total{reason=\"address\"}";
+    assert_eq!(app.metric("sidecar", series), Some(1.0));
+}

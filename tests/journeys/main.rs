@@ -1,5 +1,6 @@
 //! Journeys across the services: the program is really started, in both shapes, and seen as its users see it.
 
+mod alerts;
 mod bad_input;
 mod contract;
 mod harness;
@@ -15,3 +16,5 @@ mod people;
 mod schema;
 mod signals;
 mod starting;
+#[expect(dead_code, reason = "`tests/real` uses the rest of it")]
+mod table;

@@ -13,7 +13,7 @@ pub use self::{
     jaeger::{Jaeger, Span, Storage},
     loki::{Line, Loki},
     program::{Ports, Program},
-    prometheus::{Exemplar, Prometheus, Sample, Target},
+    prometheus::{Exemplar, Prometheus, Sample, Series, Target},
     tool::tool,
 };
 

@@ -41,8 +41,48 @@ platform::settings! {
         pub allowed_hosts: Vec<String> = none, "CONSOLE_ALLOWED_HOSTS";
         /// A file with a token of 16 characters or more that console and query APIs demand, as Bearer or as a password; without it they have no sign-in.
         pub token_file: Option<PathBuf> = none, "CONSOLE_TOKEN_FILE";
+        /// Prometheus' base address, such as `http://prometheus:9090`: the console asks it for objectives and their budgets. Without it they are not shown.
+        pub prometheus: Option<HttpUrl> = none, "CONSOLE_PROMETHEUS";
+        /// Grafana's base address as a browser reaches it: where dashboards are that alerts name by a path, such as `/d/overview`.
+        pub grafana: Option<LinkBase> = none, "CONSOLE_GRAFANA";
+        /// The base address under which a browser finds runbooks that alerts name by a relative path.
+        pub runbooks: Option<LinkBase> = none, "CONSOLE_RUNBOOKS";
         /// Whose metrics the console shows: service=address of its metrics, separated by commas.
         pub scrape: Vec<String> = "gateway=http://127.0.0.1:9180/metrics,accounts=http://127.0.0.1:9181/metrics,catalog=http://127.0.0.1:9182/metrics,wallet=http://127.0.0.1:9183/metrics,sidecar=http://127.0.0.1:9185/metrics", "CONSOLE_SCRAPE";
+    }
+}
+
+/// What the path of a link is appended to: `http` or `https`, because only browsers go there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LinkBase(String);
+
+impl LinkBase {
+    /// The address of `path` below.
+    pub fn join(&self, path: &str) -> String {
+        format!("{}/{}", self.0, path.trim_start_matches('/'))
+    }
+}
+
+impl Value for LinkBase {
+    const EXPECTED: &'static str =
+        "an address such as https://grafana.example (no user, no query, no fragment)";
+
+    fn parse(text: &str) -> Result<LinkBase, String> {
+        let url = reqwest::Url::parse(text.trim()).map_err(|_| "is not an address".to_owned())?;
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err("does not begin with http:// or https://".to_owned());
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err("has a user or a password, which every reader would see".to_owned());
+        }
+        if url.query().is_some() || url.fragment().is_some() {
+            return Err("has a query or a fragment (#)".to_owned());
+        }
+        Ok(LinkBase(url.as_str().trim_end_matches('/').to_owned()))
+    }
+
+    fn shown(text: &str) -> String {
+        HttpUrl::shown(text)
     }
 }
 
@@ -107,6 +147,16 @@ impl Config {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn links_lead_to_pages_of_the_web_only() {
+        let base = LinkBase::parse("https://grafana.example/sub/").unwrap();
+        assert_eq!(base.join("/d/overview"), "https://grafana.example/sub/d/overview");
+        assert_eq!(base.join("docs/x.md"), "https://grafana.example/sub/docs/x.md");
+        for wrong in ["javascript:alert(1)", "ftp://x", "https://a:b@x", "https://x/?a", "x"] {
+            assert!(LinkBase::parse(wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn an_address_that_others_reach_needs_the_names_of_its_hosts() {

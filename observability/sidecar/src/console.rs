@@ -4,14 +4,17 @@
 //! security policy forbids inline scripts and styles, so that a mistake there would still not run. The console reads; it changes nothing.
 
 mod about;
+mod alerts;
 mod assets;
 mod delivery;
 mod error;
+mod fetch;
 mod finder;
 mod format;
 mod layout;
 mod logs;
 mod metrics;
+mod objectives;
 mod params;
 mod services;
 mod trace;
@@ -25,10 +28,11 @@ use maud::Markup;
 
 use self::{
     error::Error,
+    fetch::Fetcher,
     layout::{Fill, Nav, Palette},
 };
 use crate::{
-    Agent, Store,
+    Agent, Alerts, Store,
     turns::{AT_ONCE, Turns},
 };
 
@@ -37,6 +41,9 @@ use crate::{
 struct Console {
     store: Arc<dyn Store>,
     agent: Agent,
+    alerts: Alerts,
+    objectives: objectives::Objectives,
+    links: Arc<alerts::Links>,
     turns: Turns,
     surroundings: Arc<Surroundings>,
     metrics: metrics::Scraper,
@@ -48,6 +55,7 @@ struct Surroundings {
     otlp_http: SocketAddr,
     /// `None` where the traces' destination has its own.
     jaeger: Option<SocketAddr>,
+    internal: SocketAddr,
 }
 
 /// The same as addresses that the reader's machine can use.
@@ -55,6 +63,7 @@ struct Addresses {
     otlp_grpc: String,
     otlp_http: String,
     jaeger: Option<String>,
+    internal: String,
 }
 
 impl Surroundings {
@@ -72,20 +81,35 @@ impl Surroundings {
             otlp_grpc: seen(self.otlp_grpc),
             otlp_http: seen(self.otlp_http),
             jaeger: self.jaeger.map(seen),
+            internal: seen(self.internal),
         }
     }
 }
 
-/// The console over a store, and over the pipelines of an agent.
-pub fn router(store: Arc<dyn Store>, agent: Agent, config: &crate::Config) -> Router {
+/// The console over a store, over the pipelines of an agent, and over the record of alerts.
+pub fn router(
+    store: Arc<dyn Store>,
+    agent: Agent,
+    alerts: Alerts,
+    config: &crate::Config,
+) -> Router {
     let surroundings = Surroundings {
         otlp_grpc: config.otlp_grpc_listen,
         otlp_http: config.otlp_http_listen,
         jaeger: config.serves_jaeger().then_some(config.jaeger_listen),
+        internal: config.internal_listen,
     };
-    let metrics = metrics::Scraper::new(&config.scrape);
-    let (turns, surroundings) = (Turns::new(AT_ONCE), Arc::new(surroundings));
-    let console = Console { store, agent, turns, surroundings, metrics };
+    let fetcher = Fetcher::new();
+    let console = Console {
+        store,
+        agent,
+        alerts,
+        objectives: objectives::Objectives::of(config.prometheus.as_ref(), &fetcher),
+        links: Arc::new(alerts::Links::of(config)),
+        turns: Turns::new(AT_ONCE),
+        surroundings: Arc::new(surroundings),
+        metrics: metrics::Scraper::new(&config.scrape, &fetcher),
+    };
     Router::new()
         .route("/", get(traces::list))
         .route("/live", get(traces::live))
@@ -94,6 +118,8 @@ pub fn router(store: Arc<dyn Store>, agent: Agent, config: &crate::Config) -> Ro
         .route("/logs", get(logs::list))
         .route("/services", get(services::list))
         .route("/metrics", get(metrics::list))
+        .route("/alerts", get(alerts::show))
+        .route("/alerts.json", get(alerts::json))
         .route("/delivery", get(delivery::show))
         .route("/delivery.json", get(delivery::json))
         .route("/about", get(about::show))

@@ -6,7 +6,7 @@ use axum::Router;
 use platform::service::{Parts, Policy, RouteLimits};
 
 use crate::{
-    Config, Store,
+    Alerts, Config, Store,
     agent::Agent,
     console,
     credential::Credential,
@@ -19,18 +19,20 @@ use crate::{
 /// What may be received and not yet kept, decoded too: four exports of the largest size, or one that becomes four times as large.
 const IN_FLIGHT: usize = 4 * otlp::LARGEST;
 
-/// Makes the store; role, routes and limits of each socket but the internal one.
+/// Makes the store; role, routes and limits of each socket but the internal one, at which `alerts` arrive.
 ///
 /// # Errors
 /// One sentence, when the console's token cannot be used.
 pub fn endpoints(
     config: &Config,
     parts: &Parts,
+    alerts: Alerts,
 ) -> anyhow::Result<Vec<(&'static str, Router, Policy)>> {
     let credential = config.token_file.as_deref().map(Credential::from_file).transpose()?;
     let store: Arc<dyn Store> =
         Arc::new(MemoryStore::new(config.traces_memory.bytes(), config.logs_memory.bytes()));
     meter::start();
+    meter::alerts(&alerts.board());
     tokio::spawn(meter::watch(store.clone(), parts.stopping.clone()));
     let agent = Agent::start(config, parts)?;
     let watched = agent.clone();
@@ -51,7 +53,8 @@ pub fn endpoints(
     if config.serves_jaeger() {
         endpoints.push(("jaeger", hosts(jaeger::router(store.clone())), asking()));
     }
-    endpoints.push(("console", hosts(console::router(store, receiver.agent, config)), asking()));
+    let console = console::router(store, receiver.agent, alerts, config);
+    endpoints.push(("console", hosts(console), asking()));
     Ok(endpoints)
 }
 

@@ -1,6 +1,8 @@
-//! Receives traces and logs by OTLP, keeps them in memory, and shows them: by Jaeger's query APIs and by a console.
+//! Receives traces and logs by OTLP, keeps them in memory, and shows them: by Jaeger's query APIs and by a console. Keeps the
+//! alerts that Alertmanager tells of, too.
 
 mod agent;
+mod alerts;
 mod config;
 pub mod console;
 mod credential;
@@ -13,6 +15,7 @@ pub mod store;
 mod turns;
 
 pub use agent::Agent;
+pub use alerts::Alerts;
 pub use config::Config;
 pub use endpoints::endpoints;
 pub use store::{MemoryStore, Store};

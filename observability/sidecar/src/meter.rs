@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     Store,
     agent::{Agent, Pipeline},
+    alerts::Board,
     store::Stats,
 };
 
@@ -23,9 +24,13 @@ const DROPPED: &str = "sidecar_dropped_items_total";
 const REDELIVERED: &str = "sidecar_redelivered_items_total";
 const WAITING: &str = "sidecar_spool_items";
 const SPOOL_BYTES: &str = "sidecar_spool_bytes";
+const SPOOL_LIMIT: &str = "sidecar_spool_limit_bytes";
 const UNACCOUNTED: &str = "sidecar_unaccounted_items";
 const BYTES: &str = "sidecar_store_bytes";
 const LIMIT: &str = "sidecar_store_limit_bytes";
+const ALERTS: &str = "sidecar_alerts_received_total";
+const FORGOTTEN: &str = "sidecar_alerts_forgotten_total";
+const HEARTBEAT: &str = "sidecar_alerts_watchdog_timestamp_seconds";
 
 /// Why a whole request is refused.
 const REASONS: [&str; 8] =
@@ -50,15 +55,22 @@ pub(crate) fn start() {
     );
     describe_gauge!(WAITING, "Items that wait in the spool");
     describe_gauge!(SPOOL_BYTES, "Bytes that the spool takes");
+    describe_gauge!(SPOOL_LIMIT, "Bytes that the spool may take");
     describe_gauge!(
         UNACCOUNTED,
         "Received less delivered, dropped and waiting items of the spool: not 0 when somebody took segments away"
     );
     describe_gauge!(BYTES, "Memory that the kept spans and log records take");
     describe_gauge!(LIMIT, "Memory that the kept spans and log records may take");
+    describe_counter!(ALERTS, "Alerts that Alertmanager has told of, each time that it did");
+    describe_counter!(FORGOTTEN, "Alerts and changes that had to leave for newer ones");
+    describe_gauge!(HEARTBEAT, "When the watchdog was heard last, in Unix time; 0 before that");
     for signal in ["traces", "logs", "metrics"] {
         counter!(RECEIVED, "signal" => signal).increment(0);
         counter!(REJECTED, "signal" => signal).increment(0);
+    }
+    for status in ["firing", "resolved"] {
+        counter!(ALERTS, "status" => status).increment(0);
     }
     pushed(0);
     for reason in REASONS {
@@ -82,6 +94,20 @@ pub(crate) fn refused(reason: &'static str) {
     counter!(REFUSED, "reason" => reason).increment(1);
 }
 
+/// Alertmanager has told of an alert.
+pub(crate) fn alert_received(resolved: bool) {
+    let status = if resolved { "resolved" } else { "firing" };
+    counter!(ALERTS, "status" => status).increment(1);
+}
+
+/// What the record of alerts says about itself.
+pub(crate) fn alerts(board: &Board) {
+    let forgotten = board.forgotten();
+    counter!(FORGOTTEN, "record" => "alerts").absolute(forgotten.alerts);
+    counter!(FORGOTTEN, "record" => "changes").absolute(forgotten.changes);
+    gauge!(HEARTBEAT).set(board.heartbeat().map_or(0.0, |at| at as f64 / 1e9));
+}
+
 /// Absolute, because the books are older than the process.
 fn booked(pipeline: &Pipeline) {
     let (signal, books) = (pipeline.signal(), pipeline.books());
@@ -94,6 +120,7 @@ fn booked(pipeline: &Pipeline) {
     }
     gauge!(WAITING, "signal" => signal).set(books.in_spool.units as f64);
     gauge!(SPOOL_BYTES, "signal" => signal).set(books.disk_bytes as f64);
+    gauge!(SPOOL_LIMIT, "signal" => signal).set(pipeline.limit() as f64);
     gauge!(UNACCOUNTED, "signal" => signal).set(books.unaccounted() as f64);
 }
 

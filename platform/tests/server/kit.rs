@@ -58,7 +58,8 @@ impl Service {
         let (address, internal_address) =
             (listener.local_addr().unwrap(), internal.local_addr().unwrap());
         let endpoint = Endpoint { role: "api", listener, router, policy };
-        let serving = Internal::serve(parts.clone(), internal, &server).unwrap();
+        let serving =
+            Internal::serve(parts.clone(), Endpoint::internal(internal), &server).unwrap();
         let running = tokio::spawn(async move {
             preparing.await;
             serving.run(vec![endpoint]).await

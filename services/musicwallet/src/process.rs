@@ -25,8 +25,8 @@ use crate::{
     welcome,
 };
 
-/// How long the last spans and lines may take to leave.
-const FLUSH: Duration = Duration::from_secs(5);
+/// How long the last spans and lines may take to leave: with the second before, in which everybody notices, the end is within six.
+const FLUSH: Duration = Duration::from_millis(4_500);
 
 /// Where telemetry goes from a process without a sidecar of its own.
 pub(crate) const DEFAULT_OTLP: &str = "http://127.0.0.1:4318";
@@ -93,8 +93,8 @@ fn serve(
     for mut bound in services {
         let name = own_name.unwrap_or(bound.target.name());
         let service = start(&bound, name, settings, &otlp, stdout)?;
-        let (parts, socket) = (service.parts.clone(), bound.internal());
-        let internal = async move { Internal::serve(parts, socket?, &ServerConfig::default()) };
+        let (parts, endpoint) = (service.parts.clone(), bound.internal());
+        let internal = async move { Internal::serve(parts, endpoint?, &ServerConfig::default()) };
         bare.push((main.block_on(service.first(internal))?, bound));
         started.push(service);
     }

@@ -219,6 +219,8 @@ pub(crate) struct Bound {
     pub(crate) target: Target,
     pub(crate) settings: Settings,
     sockets: Vec<(&'static str, TcpListener)>,
+    /// What Alertmanager tells the sidecar, on the internal port, which is served before the sidecar is prepared.
+    alerts: sidecar::Alerts,
 }
 
 impl Bound {
@@ -243,7 +245,8 @@ impl Bound {
             Ok((role, socket))
         };
         let sockets = settings.addresses().into_iter().map(bind).collect::<Result<_, Failure>>()?;
-        let mut bound = Bound { target, settings, sockets };
+        let alerts = sidecar::Alerts::default();
+        let mut bound = Bound { target, settings, sockets, alerts };
         bound.tell_the_console();
         Ok(bound)
     }
@@ -252,12 +255,14 @@ impl Bound {
     fn tell_the_console(&mut self) {
         let (grpc, http) = (self.address("otlp-grpc"), self.address("otlp-http"));
         let (jaeger, console) = (self.address("jaeger"), self.address("console"));
+        let internal = self.address("internal");
         if let Settings::Sidecar(config) = &mut self.settings {
             let addresses = [
                 (&mut config.otlp_grpc_listen, grpc),
                 (&mut config.otlp_http_listen, http),
                 (&mut config.jaeger_listen, jaeger),
                 (&mut config.console_listen, console),
+                (&mut config.internal_listen, internal),
             ];
             for (setting, bound) in addresses {
                 *setting = bound.unwrap_or(*setting);
@@ -276,15 +281,22 @@ impl Bound {
         self.sockets.iter().filter_map(|(role, socket)| Some((*role, socket.local_addr().ok()?)))
     }
 
-    /// The socket for health and metrics, once.
-    pub(crate) fn internal(&mut self) -> anyhow::Result<TcpListener> {
-        self.take("internal")
+    /// The socket for health and metrics, with what else is served there, once.
+    pub(crate) fn internal(&mut self) -> anyhow::Result<Endpoint> {
+        let endpoint = Endpoint::internal(self.take("internal")?);
+        Ok(match self.target {
+            Target::Sidecar => {
+                let (router, policy) = self.alerts.webhook();
+                Endpoint { router, policy, ..endpoint }
+            }
+            _ => endpoint,
+        })
     }
 
     /// Makes everything but the sockets: opens and migrates databases, builds the routes. Nothing answers yet.
     pub(crate) async fn prepare(mut self, parts: &Parts) -> anyhow::Result<Vec<Endpoint>> {
         let endpoints = match &self.settings {
-            Settings::Sidecar(config) => sidecar::endpoints(config, parts)?
+            Settings::Sidecar(config) => sidecar::endpoints(config, parts, self.alerts.clone())?
                 .into_iter()
                 .map(|(role, router, policy)| {
                     Ok(Endpoint { role, listener: self.take(role)?, router, policy })

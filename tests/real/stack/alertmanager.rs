@@ -5,24 +5,26 @@ use std::{collections::BTreeMap, ffi::OsString, fs, net::SocketAddr, os::unix, p
 use anyhow::Result;
 use serde::Deserialize;
 
-use super::program::{Kind, Ports, Program, empty, scaled, shipped};
+use super::program::{Kind, Ports, Program, empty, hurry, shipped};
 
 const HTTP: usize = 0;
+const CONFIG: &str = "alertmanager.yml";
+/// Whom it tells.
+const CONSOLE: &str = "targets/console.url";
+/// As the configuration names it, which looks for its files from the working directory.
+const FOLDER: &str = "alertmanager";
 
 const KIND: Kind = Kind {
     name: "Alertmanager",
     program: "alertmanager",
     sockets: &[("HTTP", 9093)],
-    prepare: |data| configured(&data.join("config"), str::to_owned),
+    prepare: |data| configured(&data.join(FOLDER)),
     configure: |command, addresses, data| {
-        let flag = |name: &str, path: &str| {
-            let mut flag = OsString::from(name);
-            flag.push(data.join(path));
-            flag
-        };
+        let mut state = OsString::from("--storage.path=");
+        state.push(data.join("state"));
         command
-            .arg(flag("--config.file=", "config/alertmanager.yml"))
-            .arg(flag("--storage.path=", "state"))
+            .arg(format!("--config.file={FOLDER}/{CONFIG}"))
+            .arg(state)
             .arg(format!("--web.listen-address={}", addresses[HTTP]))
             .arg("--cluster.listen-address="); // or it listens on another interface, too
     },
@@ -30,7 +32,7 @@ const KIND: Kind = Kind {
 };
 
 /// The same, but waits for seconds where it waits for minutes.
-const HURRIED: Kind = Kind { prepare: |data| configured(&data.join("config"), scaled), ..KIND };
+const HURRIED: Kind = Kind { prepare: |data| hurried(&data.join(FOLDER)), ..KIND };
 
 /// Alertmanager, running.
 #[derive(Debug)]
@@ -92,7 +94,7 @@ impl Alertmanager {
     /// # Errors
     /// The file cannot be written.
     pub fn tell(&self, sidecar: &str) -> Result<()> {
-        let file = self.program.data().join("config/console-url");
+        let file = self.program.data().join(FOLDER).join(CONSOLE);
         let new = file.with_extension("new");
         fs::write(&new, format!("{sidecar}/alerts"))?;
         Ok(fs::rename(new, file)?) // it never sees half of it
@@ -107,18 +109,22 @@ impl Alertmanager {
     }
 }
 
-/// A folder that has what `alertmanager/` has; in the configuration `change` is made.
-fn configured(folder: &Path, change: impl Fn(&str) -> String) -> Result<()> {
+/// A folder that has what `alertmanager/` has.
+fn configured(folder: &Path) -> Result<()> {
     empty(folder)?;
     for entry in fs::read_dir(shipped("alertmanager"))? {
         let (name, path) = entry.map(|it| (it.file_name(), it.path()))?;
-        if name == "alertmanager.yml" {
-            fs::write(folder.join(name), change(&fs::read_to_string(path)?))?;
-        } else if name == "console-url" {
-            fs::copy(path, folder.join(name))?;
-        } else {
+        if name != "targets" {
             unix::fs::symlink(path, folder.join(name))?;
         }
     }
+    fs::create_dir(folder.join("targets"))?;
+    fs::copy(shipped("alertmanager").join(CONSOLE), folder.join(CONSOLE))?;
     Ok(())
+}
+
+fn hurried(folder: &Path) -> Result<()> {
+    configured(folder)?;
+    fs::remove_file(folder.join(CONFIG))?;
+    hurry(folder)
 }

@@ -34,6 +34,15 @@ const KIND: Kind = Kind {
     ready: &[(HTTP, "/ready")],
 };
 
+/// One that takes 2 MB a second, and says 429 to more.
+const NARROW: Kind = Kind {
+    configure: |command, addresses, data| {
+        (KIND.configure)(command, addresses, data);
+        command.env("LOKI_INGESTION_MB", "2");
+    },
+    ..KIND
+};
+
 /// Loki, running.
 #[derive(Debug)]
 pub struct Loki {
@@ -67,6 +76,14 @@ impl Loki {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.program.address(HTTP)
+    }
+
+    /// Starts one that is soon given too much.
+    ///
+    /// # Errors
+    /// As of any other.
+    pub fn start_narrow(ports: Ports, data: &Path) -> Result<Loki> {
+        Ok(Loki { program: Program::start(&NARROW, ports, data)? })
     }
 
     /// Where its APIs are.
@@ -138,6 +155,16 @@ impl Loki {
         let query = [("query", logql), ("start", &*from), ("end", &*to), ("step", "5")];
         let mut answer = self.program.get(HTTP, "/loki/api/v1/query_range", &query)?;
         Ok(answer["data"]["result"].take())
+    }
+
+    /// The values of a label in the last hour.
+    ///
+    /// # Errors
+    /// It cannot be reached.
+    pub fn label_values(&self, label: &str) -> Result<BTreeSet<String>> {
+        let path = format!("/loki/api/v1/label/{label}/values");
+        let answer = self.program.get(HTTP, &path, &[("since", "1h")])?;
+        Ok(serde_json::from_value(answer["data"].clone())?)
     }
 
     /// The names of labels in the last hour.

@@ -1,7 +1,7 @@
 //! Nothing that was handed over is lost uncounted: what a sender was told to be received is compared, id by id, with what the stores
 //! show, calm and through crashes. The comparison itself is tested on destinations that lie.
 //!
-//! `tests/real/ledger` runs the same for longer, and prints the tables.
+//! `tests/real/endurance ledger` runs the same for longer, and prints the tables.
 
 mod agent;
 mod calm;
@@ -13,8 +13,6 @@ mod fault;
 mod load;
 mod sender;
 mod trap;
-
-use std::{env, fmt::Display, fs::OpenOptions, io::Write};
 
 use serde_json::Value;
 
@@ -85,47 +83,5 @@ impl Own {
 
     fn is_balanced(&self) -> bool {
         self.enqueued == self.exported + self.dropped + self.failed + self.in_queue
-    }
-}
-
-/// How long the load under fault takes, and how many random kills there are: little here, much in `tests/real/ledger`.
-fn asked(variable: &str, usually: u64) -> u64 {
-    env::var(variable).map_or(usually, |it| it.parse().unwrap())
-}
-
-/// What was asked for and what was measured.
-struct Table {
-    text: String,
-    holds: bool,
-}
-
-impl Table {
-    fn new(title: &str) -> Table {
-        Table { text: format!("{title}\n"), holds: true }
-    }
-
-    fn row(&mut self, what: &str, asked: impl Display, measured: impl Display, holds: bool) {
-        let verdict = if holds { "PASS" } else { "FAIL" };
-        self.text += &format!("{what} | {asked} | {measured} | {verdict}\n");
-        self.holds &= holds;
-    }
-
-    fn equal(&mut self, what: &str, asked: u64, measured: u64) {
-        self.row(what, asked, measured, asked == measured);
-    }
-
-    fn between(&mut self, what: &str, least: u64, most: u64, measured: u64) {
-        let asked = format!("{least} to {most}");
-        self.row(what, asked, measured, (least..=most).contains(&measured));
-    }
-
-    /// Fails when a row does; all rows go where they are asked for.
-    #[track_caller]
-    fn judge(self) {
-        if let Some(file) = env::var_os("MUSICWALLET_LEDGER_TABLE") {
-            let mut file = OpenOptions::new().append(true).create(true).open(file).unwrap();
-            writeln!(file, "{}", self.text).unwrap();
-        }
-        assert!(self.holds, "{}", self.text);
     }
 }

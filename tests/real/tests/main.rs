@@ -19,3 +19,5 @@ mod postgres;
 mod songs;
 mod stack;
 mod strangers;
+#[path = "../../journeys/table.rs"]
+mod table;

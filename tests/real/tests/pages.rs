@@ -38,6 +38,7 @@ fn a_real_browser_renders_every_page_of_the_console_without_a_complaint() {
         ("/services".to_owned(), "gateway"),
         ("/metrics".to_owned(), "http_server_request_duration_seconds"),
         ("/delivery".to_owned(), "From the services to here"),
+        ("/alerts".to_owned(), "told nothing yet"),
     ] {
         let (document, complaints) = open(&format!("{console}{path}"), &[]);
         // Long names may break at their underscores.

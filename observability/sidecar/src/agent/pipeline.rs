@@ -53,6 +53,8 @@ pub(crate) struct Pipeline {
     spool: Spool,
     destination: Destination,
     batch_bytes: u64,
+    /// What the spool may take.
+    limit: u64,
     /// Whether the spool ends with the process.
     in_memory: bool,
     /// Where not all traces go on.
@@ -73,8 +75,19 @@ struct State {
 #[derive(Clone, Debug)]
 pub(crate) struct Trouble {
     pub(crate) since: SystemTime,
+    /// The same by the clock that does not jump.
+    began: Instant,
     pub(crate) reason: &'static str,
     pub(crate) why: String,
+}
+
+impl Trouble {
+    /// Begins it, or gives it a new reason.
+    fn goes_on(trouble: &mut Option<Trouble>, reason: &'static str, why: String) {
+        let began = trouble.take().map(|it| (it.since, it.began));
+        let (since, began) = began.unwrap_or_else(|| (SystemTime::now(), Instant::now()));
+        *trouble = Some(Trouble { since, began, reason, why });
+    }
 }
 
 impl Pipeline {
@@ -104,8 +117,16 @@ impl Pipeline {
         });
         let in_memory = config.spool == SpoolPlace::Memory;
         let state = Arc::default();
-        let pipeline =
-            Pipeline { signal, spool, destination, batch_bytes, in_memory, sampler, state };
+        let pipeline = Pipeline {
+            signal,
+            spool,
+            destination,
+            batch_bytes,
+            limit: limits.bytes,
+            in_memory,
+            sampler,
+            state,
+        };
         pipeline.tell_what_was_found();
         let (deliverer, caretaker) = (pipeline.clone(), pipeline.clone());
         parts.background.spawn(|ending| Delivery::new(deliverer, ending).run(reader));
@@ -124,6 +145,11 @@ impl Pipeline {
 
     pub(crate) fn books(&self) -> Books {
         self.spool.books()
+    }
+
+    /// Bytes that the spool may take.
+    pub(crate) fn limit(&self) -> u64 {
+        self.limit
     }
 
     /// Why nothing is delivered, if that is so.
@@ -213,8 +239,7 @@ impl Pipeline {
     fn fails(&self, failure: Failure) {
         let Failure { reason, why, .. } = failure;
         let mut trouble = self.state.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-        let since = trouble.as_ref().map(|it| it.since);
-        if since.is_none() {
+        if trouble.is_none() {
             let (signal, destination) = (self.signal, self.destination());
             tracing::warn!(
                 signal,
@@ -224,20 +249,19 @@ impl Pipeline {
                 "cannot deliver {signal} to {destination} ({reason}: {why}); they wait in the spool"
             );
         }
-        *trouble = Some(Trouble { since: since.unwrap_or_else(SystemTime::now), reason, why });
+        Trouble::goes_on(&mut trouble, reason, why);
     }
 
     /// The same where nothing waits, because it is not wanted.
     fn is_refused(&self, why: &str) {
         let mut trouble = self.state.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-        let since = trouble.as_ref().map_or_else(SystemTime::now, |it| it.since);
-        *trouble = Some(Trouble { since, reason: "refused", why: why.to_owned() });
+        Trouble::goes_on(&mut trouble, "refused", why.to_owned());
     }
 
     fn is_well(&self) {
         let trouble = self.state.trouble.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(trouble) = trouble {
-            let seconds = trouble.since.elapsed().unwrap_or_default().as_secs();
+            let seconds = trouble.began.elapsed().as_secs();
             let (signal, waiting) = (self.signal, self.books().in_spool.units);
             tracing::info!(
                 signal,
@@ -391,7 +415,8 @@ impl Delivery {
         }
     }
 
-    /// What goes on of these requests, and how many items do not.
+    /// What goes on of these requests, and how many items do not. Asked at each attempt, it says the same: decisions are remembered, for
+    /// eight times as many traces as a batch has, and nobody else decides meanwhile. So nothing has to be kept for a retry.
     fn sample(&self, requests: &[Bytes]) -> (Vec<Bytes>, u64) {
         let Some(sampler) = &self.pipeline.sampler else { return (requests.to_vec(), 0) };
         let sampled = requests.iter().map(|it| sampler.sample(it.clone()));

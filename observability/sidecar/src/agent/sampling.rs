@@ -212,6 +212,30 @@ mod tests {
         assert_eq!(left(&sampler, &[quick(1)]), ([1].into(), 0));
     }
 
+    /// A batch that has to be tried again is sampled again: of it nothing may be decided anew, whatever has been seen meanwhile.
+    #[test]
+    fn a_second_attempt_decides_as_the_first() {
+        let sampler = Sampler::new(0.5, SLOW, SLOW);
+        let span_of = |number: u64, failed| {
+            let random = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            let trace_id = [[1; 8], random.to_be_bytes()].concat();
+            Span { trace_id, ..span(0, failed, Duration::ZERO) }
+        };
+        let batch: Vec<Span> = (0..8192).map(|it| span_of(it, it % 100 == 0)).collect(); // as many as go at once
+        let batch = Bytes::from(request(&batch).encode_to_vec());
+        let first = sampler.sample(batch.clone());
+        assert!((3_000..5_000).contains(&first.1), "{}", first.1);
+        for attempt in 0..10 {
+            // Errors of all these traces, and so many of others that what was unusual is forgotten.
+            let late = (0..8192).map(|it| span_of(it, true));
+            let others =
+                (0..REMEMBERED as u64).map(|it| span_of(10_000 * (attempt + 1) + it, true));
+            let seen: Vec<Span> = late.chain(others).collect();
+            sampler.observe(&request(&seen).resource_spans);
+            assert!(sampler.sample(batch.clone()) == first, "attempt {attempt}");
+        }
+    }
+
     #[test]
     fn the_share_of_the_rest_is_taken_by_the_id_and_the_same_everywhere() {
         let (one, other) = (Sampler::new(0.25, SLOW, SLOW), Sampler::new(0.25, SLOW, SLOW));

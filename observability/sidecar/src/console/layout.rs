@@ -14,6 +14,7 @@ pub(super) enum Nav {
     Logs,
     Services,
     Metrics,
+    Alerts,
     Delivery,
     About,
     None,
@@ -57,6 +58,7 @@ pub(super) fn page(title: &str, current: Nav, fill: Option<Fill>, body: &Markup)
         (Nav::Logs, "/logs", "Logs"),
         (Nav::Services, "/services", "Services"),
         (Nav::Metrics, "/metrics", "Metrics"),
+        (Nav::Alerts, "/alerts", "Alerts"),
         (Nav::Delivery, "/delivery", "Delivery"),
     ];
     html! {

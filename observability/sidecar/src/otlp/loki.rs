@@ -5,7 +5,7 @@
 //! `span_id` become those of the record, out of the metadata or out of a line that is a JSON object: so one query finds a line, however
 //! it came.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, str::Chars};
 
 use axum::{
     Router,
@@ -42,22 +42,27 @@ const SERVICE: [&str; 5] = ["service_name", "service", "app", "application", "jo
 
 /// `POST /loki/api/v1/push`. A client is given the address of OTLP over HTTP.
 pub(crate) fn loki(receiver: Receiver) -> Router {
-    Router::new().route("/loki/api/v1/push", post(push)).with_state(receiver)
+    Router::new()
+        .route("/loki/api/v1/push", post(push))
+        .method_not_allowed_fallback(async || refuse(&Refusal::Method))
+        .with_state(receiver)
 }
 
 /// 204 when all lines are kept; an error is a sentence, as Loki's are.
 async fn push(State(receiver): State<Receiver>, headers: HeaderMap, body: Body) -> Response {
     match receive(&receiver, &headers, body).await {
         Ok(()) => StatusCode::NO_CONTENT.into_response(),
-        Err(refusal) => {
-            refusal.count();
-            let mut response = (refusal.http(), refusal.message()).into_response();
-            if refusal.may_be_tried_again() {
-                response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
-            }
-            response
-        }
+        Err(refusal) => refuse(&refusal),
     }
+}
+
+fn refuse(refusal: &Refusal) -> Response {
+    refusal.count();
+    let mut response = (refusal.http(), refusal.message()).into_response();
+    if refusal.may_be_tried_again() {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
+    }
+    response
 }
 
 async fn receive(receiver: &Receiver, headers: &HeaderMap, body: Body) -> Result<(), Refusal> {
@@ -212,7 +217,7 @@ fn severity(level: &str) -> SeverityNumber {
     }
 }
 
-/// `{name="value", other="value"}`; values are quoted as in JSON.
+/// `{name="value", other="value"}`; values are quoted as in Go, which is how Loki reads them and its clients write them.
 fn read_labels(text: &str) -> Result<Labels, Refusal> {
     let wrong = || bad("labels have to look like {name=\"value\", other=\"value\"}");
     let inside = text.trim().strip_prefix('{').and_then(|it| it.strip_suffix('}'));
@@ -220,9 +225,8 @@ fn read_labels(text: &str) -> Result<Labels, Refusal> {
     let mut labels = Labels::new();
     while !rest.is_empty() {
         let (name, quoted) = rest.split_once('=').ok_or_else(wrong)?;
-        let mut values = serde_json::Deserializer::from_str(quoted).into_iter::<String>();
-        let value = values.next().and_then(Result::ok).ok_or_else(wrong)?;
-        let after = quoted[values.byte_offset()..].trim_start();
+        let (value, after) = unquote(quoted.trim_start()).ok_or_else(wrong)?;
+        let after = after.trim_start();
         rest = match after.strip_prefix(',') {
             Some(next) => next.trim_start(),
             None if after.is_empty() => after,
@@ -235,6 +239,63 @@ fn read_labels(text: &str) -> Result<Labels, Refusal> {
         labels.insert(name.to_owned(), value);
     }
     Ok(labels)
+}
+
+/// The text that a literal of Go at the beginning stands for, and what comes after it: as Loki has it, by `"`, `'` or a backtick.
+fn unquote(text: &str) -> Option<(String, &str)> {
+    let mut chars = text.chars();
+    let quote = chars.next()?;
+    match quote {
+        '`' => chars.as_str().split_once('`').map(|(value, after)| (value.to_owned(), after)),
+        '"' | '\'' => {
+            let mut value = Vec::new();
+            loop {
+                match chars.next()? {
+                    '\n' => return None,
+                    '\\' => escaped(&mut chars, quote, &mut value)?,
+                    it if it == quote => break,
+                    it => value.extend(it.encode_utf8(&mut [0; 4]).bytes()),
+                }
+            }
+            // `\xff` is a byte, and bytes need not be a text.
+            Some((String::from_utf8_lossy(&value).into_owned(), chars.as_str()))
+        }
+        _ => None,
+    }
+}
+
+/// What comes after a backslash.
+fn escaped(chars: &mut Chars<'_>, quote: char, value: &mut Vec<u8>) -> Option<()> {
+    let number = |chars: &mut Chars<'_>, digits: usize, radix: u32| {
+        let digits = (0..digits).map(|_| chars.next()?.to_digit(radix));
+        digits.into_iter().try_fold(0_u32, |sum, it| sum.checked_mul(radix)?.checked_add(it?))
+    };
+    match chars.next()? {
+        'a' => value.push(0x07),
+        'b' => value.push(0x08),
+        'f' => value.push(0x0c),
+        'n' => value.push(b'\n'),
+        'r' => value.push(b'\r'),
+        't' => value.push(b'\t'),
+        'v' => value.push(0x0b),
+        '\\' => value.push(b'\\'),
+        it if it == quote => value.push(u8::try_from(it).ok()?),
+        'x' => value.push(u8::try_from(number(chars, 2, 16)?).ok()?),
+        first @ '0'..='7' => {
+            let number = first.to_digit(8)? * 64 + number(chars, 2, 8)?;
+            value.push(u8::try_from(number).ok()?);
+        }
+        long @ ('u' | 'U') => {
+            let code = number(chars, if long == 'u' { 4 } else { 8 }, 16)?;
+            if code > u32::from(char::MAX) {
+                return None;
+            }
+            let it = char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER); // a half of a surrogate pair
+            value.extend(it.encode_utf8(&mut [0; 4]).bytes());
+        }
+        _ => return None,
+    }
+    Some(())
 }
 
 /// The ids in a line that is a JSON object.

@@ -2,11 +2,12 @@
 
 use std::{net::SocketAddr, time::Duration};
 
+use opentelemetry_proto::tonic::trace::v1::{Span, Status, status::StatusCode};
 use tokio::net::TcpListener;
 
 use crate::{
     destination::{Answer, Destination, resets_once},
-    kit::Agent,
+    kit::{Agent, traces},
 };
 
 /// The agent, and a destination that answers by this script to the attempts from 0.
@@ -165,4 +166,32 @@ async fn a_destination_that_refuses_everything_does_not_look_well_and_one_that_h
     agent.send([1]).await;
     let books = agent.settled().await;
     assert_eq!((&books["delivered"], &books["dropped"]), (&1.into(), &serde_json::json!({})));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_that_is_wholly_sampled_away_says_nothing_of_the_destination() {
+    let destination = Destination::start(|nth, _| match nth {
+        0 => Answer::Refused(404, None, "no such page"),
+        _ => Answer::Taken,
+    })
+    .await;
+    let sampling = [("SIDECAR_SAMPLING_RATIO", "0"), ("SIDECAR_SAMPLING_WAIT", "10ms")];
+    let agent = Agent::start(&destination.url(), None, &sampling).await;
+    let send = async |trace: u8, code: StatusCode| {
+        let status = Some(Status { code: code.into(), ..Status::default() });
+        let span =
+            Span { trace_id: vec![trace; 16], span_id: vec![1; 8], status, ..Span::default() };
+        assert_eq!(agent.post("traces", &traces(vec![span])).await.status(), 200);
+        agent.settled().await
+    };
+    let refused = send(1, StatusCode::Error).await;
+    assert_eq!(refused["trouble"]["reason"], "refused", "{refused:#}");
+    let sampled = send(2, StatusCode::Unset).await;
+    assert_eq!(sampled["dropped"]["sampled"], 1, "{sampled:#}");
+    assert_eq!(sampled["trouble"], refused["trouble"], "nobody was asked");
+    assert_eq!(agent.lines("delivered again").len(), 0);
+    assert_eq!(destination.attempts().len(), 1);
+    let taken = send(3, StatusCode::Error).await;
+    assert!(taken["trouble"].is_null() && taken["delivered"] == 1, "{taken:#}");
+    assert_eq!(agent.lines("delivered again").len(), 1);
 }

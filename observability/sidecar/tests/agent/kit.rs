@@ -16,7 +16,7 @@ use platform::service::{Endpoint, Parts, ServerConfig};
 use prost::Message;
 use reqwest::{Client, Response, header::CONTENT_TYPE};
 use serde_json::Value;
-use sidecar::Config;
+use sidecar::{Alerts, Config};
 use telemetry::Telemetry;
 use tokio::{
     runtime::{Builder, Runtime},
@@ -64,7 +64,8 @@ impl Agent {
         let runtime = runtime(&lines);
         let parts = Parts::new(Telemetry::disabled("sidecar"));
         let for_endpoints = parts.clone();
-        let made = runtime.spawn(async move { sidecar::endpoints(&config, &for_endpoints) });
+        let made = runtime
+            .spawn(async move { sidecar::endpoints(&config, &for_endpoints, Alerts::default()) });
         let made = match made.await.unwrap() {
             Ok(made) => made,
             Err(error) => {

@@ -4,7 +4,7 @@ use axum::{Router, body::Body};
 use http::{Method, Request, StatusCode};
 use platform::service::Parts;
 use serde_json::{Value, json};
-use sidecar::Config;
+use sidecar::{Alerts, Config};
 use telemetry::Telemetry;
 use tower::ServiceExt;
 
@@ -52,8 +52,8 @@ fn agent(folder: &std::path::Path) -> (Router, Router) {
         ("SIDECAR_TRACES_ENDPOINT", "http://127.0.0.1:1"),
         ("SIDECAR_SPOOL", spool),
     ]);
-    let endpoints =
-        sidecar::endpoints(&config, &Parts::new(Telemetry::disabled("sidecar"))).unwrap();
+    let parts = Parts::new(Telemetry::disabled("sidecar"));
+    let endpoints = sidecar::endpoints(&config, &parts, Alerts::default()).unwrap();
     let of = |role: &str| endpoints.iter().find(|it| it.0 == role).map(|it| it.1.clone());
     assert!(of("jaeger").is_none(), "the destination's API is the one to ask");
     (of("console").unwrap(), of("otlp-http").unwrap())

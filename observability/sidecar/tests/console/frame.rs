@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use http::Method;
 
 use crate::{
+    alerts,
     fixture::ago,
     metrics,
     page::{Console, Element},
@@ -22,6 +23,8 @@ async fn filled() -> Console {
         scenes::read(&*console.store, 0x100 + u128::from(n), ago(100 + n), 1.0);
     }
     scenes::failure(&*console.store, 0x2c1e_55b0_93ad_4f02_8e11_6a2b_90f3_c4d5, ago(30));
+    let all = ["Down", "Watchdog"].map(|name| alerts::alert(name, "page", "Look."));
+    alerts::tell(&console, &all).await;
     console
 }
 
@@ -37,6 +40,7 @@ async fn pages(console: &Console) -> Vec<(String, Element)> {
         "/logs?level=warn&q=database&service=catalog",
         "/services",
         "/metrics?q=s",
+        "/alerts",
         "/about",
         "/?min=fast",
         "/find?id=x",
@@ -167,7 +171,9 @@ async fn every_page_has_a_language_a_title_one_heading_and_a_way_past_the_bar() 
             assert!(["", "0", "-1"].contains(&order), "{path}: tabindex {order}");
         }
     }
-    for (at, name) in [(0, "Traces"), (3, "Traces"), (5, "Logs"), (6, "Services"), (7, "Metrics")] {
+    for (at, name) in
+        [(0, "Traces"), (3, "Traces"), (5, "Logs"), (6, "Services"), (7, "Metrics"), (8, "Alerts")]
+    {
         let (path, page) = &pages[at];
         let entries = page.one("nav").find("a");
         let current: Vec<_> =

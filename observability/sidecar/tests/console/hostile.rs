@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::{
+    alerts,
     fixture::{MS, SERVER, Sender, ago},
     metrics,
     page::{Console, Element, Part},
@@ -28,6 +29,11 @@ async fn filled(text: &str, service: &'static str) -> Console {
     let child = sender.span(Some(root), service, SERVER, text, (MS, MS), &[]);
     sender.orphan(child);
     sender.send(&*console.store);
+    let mut alert = alerts::alert(text, text, text);
+    alert["labels"][text] = text.into();
+    alert["annotations"]["runbook_url"] = text.into();
+    alert["annotations"]["dashboard_url"] = format!("http://{text}").into();
+    alerts::tell(&console, &[alert]).await;
     console
 }
 
@@ -48,6 +54,7 @@ fn addresses(text: &str) -> Vec<String> {
         "/services".to_owned(),
         "/metrics".to_owned(),
         "/delivery".to_owned(),
+        "/alerts".to_owned(),
         format!("/metrics?q={text}&service={text}"),
         format!("/find?id={text}"),
     ]

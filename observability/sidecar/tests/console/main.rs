@@ -1,5 +1,6 @@
 //! The console as a reader meets it: pages that are asked for, and what is on them.
 
+mod alerts;
 mod delivery;
 mod finder;
 mod fixture;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::{Router, body::Body};
 use http::{HeaderMap, Method, Request, header};
 use http_body_util::BodyExt;
-use sidecar::{Agent, Config, MemoryStore};
+use sidecar::{Agent, Alerts, Config, MemoryStore};
 use tower::ServiceExt;
 
 /// Elements that have neither content nor an end.
@@ -14,6 +14,7 @@ const VOID: [&str; 7] = ["br", "col", "hr", "input", "link", "meta", "wbr"];
 /// The pages over a store of their own.
 pub(crate) struct Console {
     pub(crate) store: Arc<MemoryStore>,
+    pub(crate) alerts: Alerts,
     router: Router,
 }
 
@@ -25,17 +26,15 @@ impl Console {
 
     pub(crate) fn with(settings: &[(&str, &str)]) -> Self {
         let store = Arc::new(MemoryStore::new(64 << 20, 32 << 20));
-        let router = sidecar::console::router(
-            store.clone(),
-            Agent::default(),
-            &Config::from_pairs(settings),
-        );
-        Self { store, router }
+        let (alerts, config) = (Alerts::default(), Config::from_pairs(settings));
+        let router =
+            sidecar::console::router(store.clone(), Agent::default(), alerts.clone(), &config);
+        Self { store, alerts, router }
     }
 
     /// Over what a whole sidecar has made.
     pub(crate) fn over(router: Router) -> Self {
-        Self { store: Arc::new(MemoryStore::new(0, 0)), router }
+        Self { store: Arc::new(MemoryStore::new(0, 0)), alerts: Alerts::default(), router }
     }
 
     /// Any answer.

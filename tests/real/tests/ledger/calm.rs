@@ -3,12 +3,15 @@
 use real::stack::{Jaeger, Loki, Ports, Prometheus, Storage};
 
 use super::{
-    Own, SERVICES, SIGNALS, Table,
+    Own, SERVICES, SIGNALS,
     compare::{Sent, shown},
     load::{Load, all_are_idle, counted, request_lines},
     number, settled,
 };
-use crate::harness::{App, Shape, eventually};
+use crate::{
+    harness::{App, Shape, eventually},
+    table::Table,
+};
 
 #[test]
 fn generator_counter_traces_and_lines_say_the_same_to_the_unit() {

@@ -3,16 +3,17 @@
 use std::{collections::BTreeSet, thread, time::Duration};
 
 use super::{
-    Table,
     agent::{self, Agent, DATA},
-    asked,
     compare::{Sent, Shown},
     destination::Destination,
     number,
     sender::{ITEMS, Sender},
     trap::{self, Trap},
 };
-use crate::harness::eventually;
+use crate::{
+    harness::eventually,
+    table::{Table, asked},
+};
 
 /// A step of the way of an item, and what a kill just before it leads to. Where two requests are on their way, that is for both together.
 struct Step {
@@ -148,8 +149,8 @@ const EACH: u64 = 1 << 20;
 
 #[test]
 fn random_kills_lose_nothing_and_what_comes_twice_is_counted() {
-    let kills = asked("MUSICWALLET_LEDGER_KILLS", 5);
-    let seed = asked("MUSICWALLET_LEDGER_SEED", 1);
+    let kills = asked("LEDGER_KILLS", 5);
+    let seed = asked("LEDGER_SEED", 1);
     let mut rng = fastrand::Rng::with_seed(seed);
     let destination = Destination::start();
     let mut agent = Agent::start(&destination, "512KiB"); // in segments of 64 KiB

@@ -12,14 +12,17 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::{
-    Own, SERVICES, SIGNALS, Table, agent, asked,
+    Own, SERVICES, SIGNALS, agent,
     compare::{self, Sent, shown},
     load::{Ended, Load, all_are_idle, counted, request_lines},
     number,
     sender::{SERVICE, Sender},
     settled,
 };
-use crate::harness::{App, Shape};
+use crate::{
+    harness::{App, Shape},
+    table::{Table, asked},
+};
 
 /// In seconds of a round, what happens. The agent is started again at once, and the second time late enough for the services to lose
 /// something, while Jaeger is away, too.
@@ -55,7 +58,7 @@ enum Event {
 
 #[test]
 fn what_the_agent_acknowledged_is_in_the_stores_or_in_a_counter() {
-    let seconds = asked("MUSICWALLET_LEDGER_SECONDS", ROUND).next_multiple_of(ROUND);
+    let seconds = asked("LEDGER_SECONDS", ROUND).next_multiple_of(ROUND);
     let after = After::load_under_fault(seconds);
     let mut table = Table::new(&format!("Ledger, {seconds} s under fault"));
     after.compare_the_senders_ids(&mut table);

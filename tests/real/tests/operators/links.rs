@@ -7,10 +7,11 @@ use real::stack::Exemplar;
 use serde_json::Value;
 
 use super::{
-    shipped::{data_sources, filled, list, text},
-    system::{Load, System, now},
+    panels,
+    shipped::{Query, dashboards, data_sources, filled, list, text},
+    system::{Load, System},
 };
-use crate::harness::{Span, Trace, eventually};
+use crate::harness::{Span, Trace};
 
 /// How many exemplars are followed at least, of how many traces, and how many of failures.
 const EXEMPLARS: usize = 200;
@@ -18,14 +19,16 @@ const TRACES: usize = 150;
 const FAILED: usize = 20;
 
 pub(super) fn each_leads_there_and_back(system: &System, _load: &Load) {
-    let names: BTreeSet<String> = ["deployment_environment_name", "service_name"].map(str::to_owned).into();
+    let names: BTreeSet<String> =
+        ["deployment_environment_name", "service_name"].map(str::to_owned).into();
     assert_eq!(system.stack.loki.labels().unwrap(), names, "the labels of Loki are the contract's");
 
     let links = Links::provisioned();
     let exemplars =
         system.stack.prometheus.exemplars("http_server_request_duration_seconds_bucket").unwrap();
     let traces: BTreeSet<String> = exemplars.iter().map(|it| links.trace_of(it)).collect();
-    let failed = exemplars.iter().filter(|it| it.series["http_response_status_code"].starts_with('5'));
+    let failed =
+        exemplars.iter().filter(|it| it.series["http_response_status_code"].starts_with('5'));
     let failed = failed.count();
     let services: BTreeSet<&str> = exemplars.iter().map(|it| &*it.series["service_name"]).collect();
     assert_eq!(services, BTreeSet::from(["accounts", "catalog", "gateway", "wallet"]));
@@ -43,7 +46,11 @@ pub(super) fn each_leads_there_and_back(system: &System, _load: &Load) {
         }
     }
     assert!(broken.is_empty(), "{} of {}:\n{}", broken.len(), traces.len(), broken.join("\n"));
-    eprintln!("{} exemplars of {} traces lead there and back, {failed} of failures", exemplars.len(), traces.len());
+    eprintln!(
+        "{} exemplars of {} traces lead there and back, {failed} of failures",
+        exemplars.len(),
+        traces.len()
+    );
 }
 
 /// The links of `grafana/provisioning/datasources`.
@@ -157,4 +164,48 @@ impl Links {
         }
         Ok(())
     }
+}
+
+/// What Explore is opened with from each panel can be asked: the queries are in the links.
+pub(super) fn each_panel_leads_on(system: &System, load: &Load) {
+    let mut wrong = Vec::new();
+    let mut asked = BTreeSet::new();
+    for dashboard in dashboards() {
+        for (place, url) in &dashboard.links {
+            let Some(panes) = url
+                .strip_prefix("/explore?")
+                .and_then(|it| it.split('&').find_map(|it| it.strip_prefix("panes=")))
+            else {
+                continue;
+            };
+            let panes: Value = serde_json::from_str(&decoded(panes)).unwrap();
+            for pane in panes.as_object().unwrap().values() {
+                for query in list(&pane["queries"]) {
+                    let source = text(&pane["datasource"]);
+                    let query = Query::of(place, &source, query);
+                    if !asked.insert((source, query.text.clone(), query.target.to_string())) {
+                        continue;
+                    }
+                    if let Err(error) = panels::can_be_asked(system, load, &dashboard, &query) {
+                        wrong.push(format!("{place} leads to {}: {error}", query.text));
+                    }
+                }
+            }
+        }
+    }
+    assert!(asked.len() > 10, "{asked:?}");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// `%7B` is `{`.
+fn decoded(text: &str) -> String {
+    let mut bytes = Vec::new();
+    let mut rest = text.as_bytes();
+    while let [first, after @ ..] = rest {
+        let code = (*first == b'%').then(|| std::str::from_utf8(&after[..2]).unwrap());
+        let byte = code.map_or(*first, |it| u8::from_str_radix(it, 16).unwrap());
+        bytes.push(byte);
+        rest = if code.is_some() { &after[2..] } else { after };
+    }
+    String::from_utf8(bytes).unwrap()
 }

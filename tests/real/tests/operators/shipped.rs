@@ -11,7 +11,7 @@ use crate::harness::root;
 pub(super) struct Query {
     /// Where it is: `service: Error ratio: A`.
     pub(super) place: String,
-    pub(super) dashboard: String,
+    /// The title of its panel, where it has one.
     pub(super) panel: String,
     /// The uid of its data source.
     pub(super) source: String,
@@ -20,12 +20,62 @@ pub(super) struct Query {
     pub(super) target: Value,
 }
 
-/// A variable that a query gives its values.
+impl Query {
+    /// One as a panel, an annotation or Explore has it.
+    pub(super) fn of(place: &str, source: &str, target: &Value) -> Query {
+        let texts = ["expr", "query"].map(|name| target[name].as_str());
+        Query {
+            place: place.to_owned(),
+            panel: String::new(),
+            source: source.to_owned(),
+            text: texts.into_iter().flatten().next().unwrap_or_default().to_owned(),
+            target: target.clone(),
+        }
+    }
+}
+
+/// A variable of a dashboard, and where its values are from.
 #[derive(Clone, Debug)]
 pub(super) struct Variable {
     pub(super) name: String,
-    pub(super) source: String,
-    pub(super) query: String,
+    pub(super) values: Values,
+    /// What stands for all values, where that can be chosen.
+    pub(super) all: Option<String>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Values {
+    /// Of a label of the series that a selector finds.
+    Prometheus { selector: String, label: String },
+    /// Of a label of Loki.
+    Loki { label: String },
+    /// These.
+    Listed(Vec<String>),
+}
+
+impl Variable {
+    fn from(json: &Value) -> Variable {
+        let query = &json["query"];
+        let values = match (json["type"].as_str(), json["datasource"]["uid"].as_str()) {
+            (Some("query"), Some("prometheus")) => {
+                let query = text(&query["query"]);
+                let inside =
+                    query.strip_prefix("label_values(").and_then(|it| it.strip_suffix(')'));
+                let inside = inside.and_then(|it| it.rsplit_once(','));
+                let (selector, label) =
+                    inside.unwrap_or_else(|| panic!("{query}: label_values(selector, label)"));
+                Values::Prometheus { selector: selector.to_owned(), label: label.trim().to_owned() }
+            }
+            (Some("query"), Some("loki")) => Values::Loki { label: text(&query["label"]) },
+            (Some("custom"), _) => {
+                Values::Listed(text(query).split(',').map(str::to_owned).collect())
+            }
+            (Some("textbox"), _) => Values::Listed(vec![text(query)]),
+            other => panic!("nobody knows variables of {other:?}: {json}"),
+        };
+        let all = (json["includeAll"] == true).then(|| text(&json["allValue"]));
+        Variable { name: text(&json["name"]), values, all }
+    }
 }
 
 #[derive(Debug)]
@@ -34,6 +84,8 @@ pub(super) struct Dashboard {
     pub(super) queries: Vec<Query>,
     pub(super) annotations: Vec<Query>,
     pub(super) variables: Vec<Variable>,
+    /// Of its panels: from where to where.
+    pub(super) links: Vec<(String, String)>,
 }
 
 pub(super) fn dashboards() -> Vec<Dashboard> {
@@ -54,35 +106,24 @@ fn dashboard(json: &Value) -> Dashboard {
         let title = text(&panel["title"]);
         for target in list(&panel["targets"]) {
             let source = [&target["datasource"]["uid"], &panel["datasource"]["uid"]];
-            let source = source.iter().find_map(|it| it.as_str()).unwrap_or_default().to_owned();
-            queries.push(Query {
-                place: format!("{uid}: {title}: {}", text(&target["refId"])),
-                dashboard: uid.clone(),
-                panel: title.clone(),
-                source,
-                text: query_text(target),
-                target: target.clone(),
-            });
+            let source = source.iter().find_map(|it| it.as_str()).unwrap_or_default();
+            let place = format!("{uid}: {title}: {}", text(&target["refId"]));
+            queries.push(Query { panel: title.clone(), ..Query::of(&place, source, target) });
         }
     }
     let annotations = list(&json["annotations"]["list"]).filter(|it| it["builtIn"] != 1);
-    let annotations = annotations.map(|it| Query {
-        place: format!("{uid}: annotation {}", text(&it["name"])),
-        dashboard: uid.clone(),
-        panel: text(&it["name"]),
-        source: text(&it["datasource"]["uid"]),
-        text: query_text(it),
-        target: it.clone(),
+    let annotations = annotations.map(|it| {
+        let place = format!("{uid}: annotation {}", text(&it["name"]));
+        Query::of(&place, &text(&it["datasource"]["uid"]), it)
     });
     let annotations = annotations.collect();
-    let variables = list(&json["templating"]["list"]).filter(|it| it["type"] == "query");
-    let variables = variables.map(|it| Variable {
-        name: text(&it["name"]),
-        source: text(&it["datasource"]["uid"]),
-        query: it["query"].as_str().map_or_else(|| text(&it["query"]["query"]), str::to_owned),
+    let variables = list(&json["templating"]["list"]).map(Variable::from).collect();
+    let links = panels(json).into_iter().flat_map(|panel| {
+        let place = format!("{uid}: {}", text(&panel["title"]));
+        list(&panel["links"]).map(move |it| (place.clone(), text(&it["url"]))).collect::<Vec<_>>()
     });
-    let variables = variables.collect();
-    Dashboard { uid, queries, annotations, variables }
+    let links = links.collect();
+    Dashboard { uid, queries, annotations, variables, links }
 }
 
 /// Those of rows, too.
@@ -90,11 +131,6 @@ fn panels(json: &Value) -> Vec<&Value> {
     list(&json["panels"])
         .flat_map(|panel| std::iter::once(panel).chain(list(&panel["panels"])))
         .collect()
-}
-
-fn query_text(target: &Value) -> String {
-    let texts = ["expr", "query"].map(|name| target[name].as_str());
-    texts.into_iter().flatten().next().unwrap_or_default().to_owned()
 }
 
 pub(super) fn list(value: &Value) -> impl Iterator<Item = &Value> {

@@ -107,8 +107,6 @@ fn prober(app: &App) -> Process {
 /// An answer that the load generator got.
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct Answer {
-    pub(super) trace_id: String,
-    pub(super) action: String,
     pub(super) status: u16,
     pub(super) latency_ms: f64,
     pub(super) ended_unix_ms: u64,
@@ -116,14 +114,19 @@ pub(super) struct Answer {
 
 /// Requests per second of the load.
 pub(super) const RATE: f64 = 40.0;
-const SECONDS: u64 = 30;
-/// For so long the wallet is frozen, which is longer than its callers wait, early enough that the last 15 s are calm.
+/// Long enough that the failures in its middle, and the calm at its end, are within what panels look back to, which is 20 s.
+const SECONDS: u64 = 55;
+/// The wallet is frozen when it has answered so many requests, a third of the load, and so long, which is longer than its callers wait.
+const SERVED: u64 = 150;
 const FROZEN: Duration = Duration::from_secs(4);
+/// So long after its thaw all failures are over.
+const OVER: f64 = 12.0;
 
-/// A load of 30 s. In its first half the wallet does not answer for a while, and requests fail.
+/// A load. In its first half the wallet does not answer for a while, and requests fail.
 pub(super) struct Load {
     /// Seconds since 1970.
     pub(super) began: f64,
+    pub(super) failed: f64,
     pub(super) ended: f64,
     pub(super) answers: Vec<Answer>,
 }
@@ -138,7 +141,11 @@ impl Load {
         let seen = "count(http_server_request_duration_seconds_count{service_name=\"gateway\", http_response_status_code=\"503\"})";
         eventually("the first failures are scraped", || {
             let found = system.stack.prometheus.query(seen).map_err(|it| format!("{it:#}"))?;
-            if found.first().is_some_and(|it| it.value >= 3.0) { Ok(()) } else { Err(format!("{found:?}")) }
+            if found.first().is_some_and(|it| it.value >= 3.0) {
+                Ok(())
+            } else {
+                Err(format!("{found:?}"))
+            }
         });
 
         let began = now();
@@ -146,15 +153,16 @@ impl Load {
         let family = "http_server_request_duration_seconds_count";
         let served = || sum(&app.internal("wallet", "/metrics").text, family, "");
         let before = served();
-        eventually("the load reaches the wallet", || {
+        eventually("the wallet has answered some", || {
             let served = served() - before;
-            if served > 20 { Ok(()) } else { Err(format!("{served} so far")) }
+            if served >= SERVED { Ok(()) } else { Err(format!("{served} so far")) }
         });
         app.signal("wallet", "STOP");
         thread::sleep(FROZEN); // so long is the fault; nothing is waited for
         app.signal("wallet", "CONT");
+        let failed = now() + OVER;
         let answers = running.ended();
-        Load { began, ended: now(), answers }
+        Load { began, failed, ended: now(), answers }
     }
 }
 
@@ -181,6 +189,11 @@ impl Running {
         let text = fs::read_to_string(self.answers).unwrap();
         text.lines().map(|it| serde_json::from_str(it).unwrap()).collect()
     }
+}
+
+/// People who go on until this is dropped.
+pub(super) fn traffic(app: &App) -> impl Drop + use<> {
+    Running::start(app, 20.0, 3_600).process
 }
 
 /// Seconds since 1970.

@@ -163,6 +163,70 @@ async fn json_and_snappy_become_the_same_records() {
     assert!(found("inside").ends_with("[trace_id=\"odd\"]"), "{}", found("inside"));
 }
 
+/// As Loki 3.7 reads them, which is Prometheus' `strutil.Unquote`.
+#[tokio::test]
+async fn labels_are_quoted_as_in_go() {
+    let receivers = start(ROOM).await;
+    for (quoted, value) in [
+        (r#""\x1b[31m red \x1b[0m""#, "\u{1b}[31m red \u{1b}[0m"),
+        (r#""\a\b\f\n\r\t\v\\\"""#, "\u{7}\u{8}\u{c}\n\r\t\u{b}\\\""),
+        (r#""\101\u00e9\U0001F600é'`""#, "Aé\u{1f600}é'`"),
+        (r#""\xc3\xa9""#, "é"),
+        (r#""\xff""#, "\u{fffd}"),
+        (r#""\ud800""#, "\u{fffd}"),
+        ("`no \\x1b \"escapes\"`", "no \\x1b \"escapes\""),
+        (r"'it\'s \\ \x41'", "it's \\ A"),
+        ("'\"'", "\""),
+        ("``", ""),
+    ] {
+        for labels in [
+            format!("{{place={quoted}}}"),
+            format!("{{ a=\"1\", place = {quoted} , service_name='till', }}"),
+        ] {
+            let body = pushed(&labels, vec![entry("line", &[])]);
+            let (status, text) = receivers.refused(PROTOBUF, None, body).await;
+            assert_eq!(status, 204, "{labels}: {text}");
+            let last = receivers.store.find_logs(&LogQuery { limit: 1, ..LogQuery::default() });
+            let mut attributes = last[0].resource.attributes.iter();
+            let found = attributes.find(|it| it.0 == "place").map(|it| value_text(&it.1));
+            assert_eq!(found.as_deref(), Some(value_text(&value.into()).as_str()), "{labels}");
+        }
+    }
+    for quoted in [
+        r#""\x1""#,
+        r#""\xg1""#,
+        r#""\400""#,
+        r#""\18""#,
+        r#""\u12""#,
+        r#""\U00110000""#,
+        r#""\UFFFFFFFF""#,
+        r#""\'""#,
+        r#"'\"'"#,
+        r#""\q""#,
+        r#""\"#,
+        "\"a\nb\"",
+        "`a",
+        "'a\"",
+        "é",
+        "",
+    ] {
+        let body = pushed(&format!("{{place={quoted}}}"), vec![entry("line", &[])]);
+        let (status, text) = receivers.refused(PROTOBUF, None, body).await;
+        assert_eq!(status, 400, "{quoted}: {text}");
+        assert!(text.contains("labels have to look like"), "{quoted}: {text}");
+    }
+}
+
+#[tokio::test]
+async fn another_method_is_refused_with_a_sentence() {
+    let receivers = start(ROOM).await;
+    let url = format!("{}/loki/api/v1/push", receivers.http);
+    let answer = receivers.client.get(url).send().await.unwrap();
+    assert_eq!(answer.status(), 405);
+    assert_eq!(answer.headers()["allow"], "POST");
+    assert_eq!(answer.text().await.unwrap(), "send it by POST");
+}
+
 #[tokio::test]
 async fn ids_are_lifted_out_of_lines_that_are_json() {
     let receivers = start(ROOM).await;

@@ -1,0 +1,290 @@
+//! Alerts in anger: faults are caused for real, one of each class, and each is followed through Prometheus and Alertmanager to the console and
+//! to its end. The rules are the shipped ones, their durations divided by 60.
+
+use std::{
+    collections::BTreeMap,
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use real::stack::{Stack, tool};
+use serde_json::Value;
+
+use super::{
+    shipped::{list, text},
+    system::{System, now, traffic},
+};
+
+/// How long an alert may take until it has reached the console, or is over there: the longest window is 120 s.
+const PATIENCE: Duration = Duration::from_secs(200);
+
+/// What is looked for: an alert by its name and some of its labels.
+#[derive(Clone, Debug)]
+struct Expected {
+    name: &'static str,
+    labels: Vec<(&'static str, &'static str)>,
+    /// It has to last before it fires: so it is seen pending.
+    pending: bool,
+}
+
+/// One that fires at once.
+fn fires(name: &'static str, labels: &[(&'static str, &'static str)]) -> Expected {
+    Expected { name, labels: labels.to_vec(), pending: false }
+}
+
+/// One whose rule says `for`.
+fn pends(name: &'static str, labels: &[(&'static str, &'static str)]) -> Expected {
+    Expected { pending: true, ..fires(name, labels) }
+}
+
+impl Expected {
+    fn is(&self, labels: &BTreeMap<String, String>) -> bool {
+        self.labels.iter().all(|(name, value)| labels.get(*name).is_some_and(|it| it == value))
+    }
+
+    fn selector(&self, state: &str) -> String {
+        let labels: String =
+            self.labels.iter().map(|(name, value)| format!(", {name}=\"{value}\"")).collect();
+        format!("ALERTS{{alertname=\"{}\", alertstate=\"{state}\"{labels}}}", self.name)
+    }
+}
+
+/// The whole of it.
+struct Day {
+    system: System,
+    began: f64,
+    /// What has fired so far, and must be over in the end.
+    told: Vec<Expected>,
+}
+
+#[test]
+fn every_class_of_alert_is_caused_fires_reaches_the_console_and_ends() {
+    let begun = Instant::now();
+    // As small as it may be, so that it can be filled.
+    let system = System::start(Stack::start_hurried, &[("SIDECAR_SPOOL_SIZE", "16MiB")]);
+    let traffic = traffic(&system.app);
+    let mut day = Day { system, began: now(), told: Vec::new() };
+
+    day.is_calm();
+    day.a_service_is_killed();
+    day.a_service_is_frozen();
+    day.a_service_says_nothing();
+    day.the_destinations_are_dead();
+    day.the_database_is_slow();
+    day.the_database_is_stopped();
+    day.all_is_over();
+    drop(traffic);
+    eprintln!("alerts in anger took {:.0} s", begun.elapsed().as_secs_f64());
+}
+
+impl Day {
+    /// With traffic, and without a fault, nobody is told anything.
+    fn is_calm(&mut self) {
+        let heartbeat = || self.system.app.console("/alerts.json").json["watchdog"]["last"].clone();
+        self.until("the watchdog is heard of", || heartbeat().is_string());
+        let requests = "sum(increase(http_server_request_duration_seconds_count{service_name=\"gateway\"}[30s]))";
+        self.until("there is half a minute of traffic", || {
+            let found = self.system.stack.prometheus.query(requests).unwrap();
+            found.first().is_some_and(|it| it.value > 400.0)
+        });
+        let firing = "ALERTS{alertstate=\"firing\", alertname!=\"Watchdog\"}";
+        let firing =
+            self.system.stack.prometheus.query_range(firing, self.began, now(), 1.0).unwrap();
+        assert!(firing.is_empty(), "nothing is wrong: {firing:#?}");
+        assert_eq!(self.system.app.console("/alerts.json").json["alerts"], serde_json::json!([]));
+    }
+
+    fn a_service_is_killed(&mut self) {
+        self.system.app.kill("wallet");
+        self.are_told(&[
+            pends("TargetDown", &[("service_name", "wallet"), ("severity", "page")]),
+            fires(
+                "AvailabilityBurning",
+                &[("service_name", "gateway"), ("journey", "write"), ("severity", "page")],
+            ),
+            pends("ProberFailing", &[("severity", "page")]),
+        ]);
+        self.system.app.restart("wallet");
+    }
+
+    /// Its port takes connections, and nobody answers.
+    fn a_service_is_frozen(&mut self) {
+        self.system.app.signal("catalog", "STOP");
+        self.are_told(&[
+            pends("TargetDown", &[("service_name", "catalog"), ("severity", "page")]),
+            fires(
+                "AvailabilityBurning",
+                &[("service_name", "gateway"), ("journey", "read"), ("severity", "page")],
+            ),
+        ]);
+        self.system.app.signal("catalog", "CONT");
+    }
+
+    /// It is up and does its work, but its telemetry goes nowhere.
+    fn a_service_says_nothing(&mut self) {
+        self.system.app.kill("accounts");
+        self.system
+            .app
+            .restart_with("accounts", &[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")]);
+        self.are_told(&[
+            pends("ServiceSilent", &[("service_name", "accounts"), ("severity", "page")]),
+            fires("TelemetryFailed", &[("service_name", "accounts"), ("severity", "ticket")]),
+        ]);
+        self.system.app.kill("accounts");
+        self.system.app.restart("accounts");
+    }
+
+    /// What cannot be delivered waits in the spool, and then in no place.
+    fn the_destinations_are_dead(&mut self) {
+        self.system.stack.loki.program.kill();
+        self.system.stack.jaeger.program.kill();
+        self.are_told(&[
+            pends("DestinationFailing", &[("signal", "traces"), ("severity", "ticket")]),
+            pends("DestinationFailing", &[("signal", "logs"), ("severity", "ticket")]),
+            pends("TargetDown", &[("job", "jaeger"), ("severity", "page")]),
+        ]);
+        // Somebody logs a lot.
+        let flood = Flood::at(&self.system.app.url("sidecar", "otlp-http"));
+        self.are_told(&[
+            pends("SpoolFilling", &[("signal", "logs"), ("severity", "ticket")]),
+            fires(
+                "SidecarItemsDropped",
+                &[("signal", "logs"), ("reason", "spool_full"), ("severity", "ticket")],
+            ),
+        ]);
+        drop(flood);
+        self.system.stack.loki.program.start_again().unwrap();
+        self.system.stack.jaeger.program.start_again().unwrap();
+    }
+
+    /// Somebody holds a lock on a table most of the time.
+    fn the_database_is_slow(&mut self) {
+        let database =
+            self.system.server.sql("SELECT datname FROM pg_database WHERE datname LIKE 'catalog%'");
+        let url = self.system.server.url().replace("/postgres", &format!("/{database}"));
+        let lock = "BEGIN; LOCK TABLE musics; SELECT pg_sleep(0.7); COMMIT; SELECT pg_sleep(0.05);";
+        let script = format!("while psql -qXAt -d \"$0\" -c '{lock}'; do :; done");
+        let mut holder =
+            Command::new("sh").args(["-c", &script, &url]).stdout(Stdio::null()).spawn().unwrap();
+        self.are_told(&[
+            fires(
+                "LatencyBurning",
+                &[("service_name", "catalog"), ("journey", "read"), ("severity", "page")],
+            ),
+            fires("PoolSaturated", &[("service_name", "catalog"), ("severity", "ticket")]),
+        ]);
+        end(&mut holder);
+    }
+
+    /// One page says it; what follows from it is known, and not told.
+    fn the_database_is_stopped(&mut self) {
+        self.system.server.stop();
+        self.are_told(&[pends("DatabaseDown", &[("severity", "page")])]);
+        let symptom =
+            fires("AvailabilityBurning", &[("service_name", "accounts"), ("severity", "page")]);
+        self.until("its symptoms are known to Alertmanager, and silenced", || {
+            let alerts = self.system.stack.alertmanager.alerts().unwrap();
+            let mut symptoms = alerts
+                .iter()
+                .filter(|it| it.labels["alertname"] == symptom.name && symptom.is(&it.labels));
+            symptoms.any(|it| it.status.state == "suppressed" && !it.status.inhibited_by.is_empty())
+        });
+        self.system.server.start_again();
+    }
+
+    /// Waits until the console was told of each of them.
+    fn are_told(&mut self, expected: &[Expected]) {
+        for it in expected {
+            self.until(&format!("{it:?} is told"), || self.on_the_console(it, "firing"));
+        }
+        self.told.extend(expected.iter().cloned());
+    }
+
+    /// Each has come to its end, and has gone all of its way before.
+    fn all_is_over(&self) {
+        let prometheus = &self.system.stack.prometheus;
+        for it in &self.told {
+            self.until(&format!("{it:?} is over"), || !self.on_the_console(it, "firing"));
+            assert!(self.on_the_console(it, "resolved"), "{it:?} has an end");
+            for (state, is_asked) in [("pending", it.pending), ("firing", true)] {
+                let seen =
+                    prometheus.query_range(&it.selector(state), self.began, now(), 1.0).unwrap();
+                assert!(!is_asked || !seen.is_empty(), "{it:?} was {state}");
+            }
+        }
+        self.until("nothing fires any more", || {
+            let firing = "ALERTS{alertstate=\"firing\", alertname!=\"Watchdog\"}";
+            prometheus.query(firing).unwrap().is_empty()
+        });
+    }
+
+    fn on_the_console(&self, expected: &Expected, state: &str) -> bool {
+        let record = self.system.app.console("/alerts.json").json;
+        let mut alerts = list(&record["alerts"])
+            .filter(|it| it["name"] == expected.name && it["state"] == state);
+        alerts.any(|it| {
+            let mut labels: BTreeMap<String, String> =
+                serde_json::from_value(it["labels"].clone()).unwrap();
+            labels.insert("severity".to_owned(), text(&it["severity"]));
+            expected.is(&labels)
+        })
+    }
+
+    #[track_caller]
+    fn until(&self, what: &str, is: impl Fn() -> bool) {
+        let begun = Instant::now();
+        while !is() {
+            if begun.elapsed() > PATIENCE {
+                let firing = self.system.stack.prometheus.query("ALERTS").unwrap();
+                let told: Value = self.system.app.console("/alerts.json").json;
+                panic!("never: {what}; {firing:#?}\nthe console has {told:#}");
+            }
+            thread::sleep(Duration::from_millis(200));
+        }
+        eprintln!(
+            "{:4.0} s  {what} after {:.1} s",
+            now() - self.began,
+            begun.elapsed().as_secs_f64()
+        );
+    }
+}
+
+/// A stranger that logs as much as it can.
+struct Flood(Child);
+
+impl Flood {
+    fn at(url: &str) -> Flood {
+        let mut command = Command::new(tool("telemetrygen").unwrap());
+        command.args([
+            "logs",
+            "--otlp-http",
+            "--otlp-insecure",
+            "--otlp-endpoint",
+            &url.replace("http://", ""),
+        ]);
+        command.args([
+            "--duration",
+            "10m",
+            "--workers",
+            "1",
+            "--rate",
+            "400",
+            "--service",
+            "flood",
+        ]);
+        command.args(["--body", &"x".repeat(2_000)]);
+        Flood(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
+    }
+}
+
+impl Drop for Flood {
+    fn drop(&mut self) {
+        end(&mut self.0);
+    }
+}
+
+fn end(child: &mut Child) {
+    let _ = child.kill();
+    let _ = child.wait();
+}

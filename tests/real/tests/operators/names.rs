@@ -1,0 +1,272 @@
+//! No rule, dashboard, runbook or page names a metric, label or attribute that does not exist.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Path, PathBuf},
+};
+
+use real::schema::Schema;
+use serde_json::Value;
+
+use super::{
+    panels::{rules_of_files, runbooks},
+    shipped::{dashboards, filled, list},
+    system::System,
+};
+use crate::harness::root;
+
+/// The metrics of other programs that our rules, dashboards and runbooks use, and of which program each is: what the real programs were
+/// found to have.
+const FOREIGN: &str = "prometheus/foreign.json";
+
+/// What Prometheus makes itself.
+fn is_of_prometheus_itself(name: &str) -> bool {
+    name == "up" || name.starts_with("scrape_") || name == "ALERTS" || name == "ALERTS_FOR_STATE"
+}
+
+/// What Grafana puts in, for which any value does.
+fn any_values() -> BTreeMap<String, String> {
+    let mut values: BTreeMap<String, String> =
+        ["__rate_interval", "__interval", "__range", "__auto"]
+            .map(|it| (it.to_owned(), "1m".to_owned()))
+            .into();
+    values.insert("__range_s".to_owned(), "60".to_owned());
+    for dashboard in dashboards() {
+        values.extend(dashboard.variables.into_iter().map(|it| (it.name, "x".to_owned())));
+    }
+    values
+}
+
+/// Every PromQL and LogQL that is shipped, and where.
+fn queries() -> (Vec<(String, String)>, Vec<(String, String)>) {
+    let values = any_values();
+    let (mut promql, mut logql) = (Vec::new(), Vec::new());
+    for dashboard in dashboards() {
+        for query in dashboard.queries.into_iter().chain(dashboard.annotations) {
+            let text = filled(&query.text, &values);
+            match &*query.source {
+                "prometheus" => promql.push((query.place, text)),
+                "loki" => logql.push((query.place, text)),
+                _ => {}
+            }
+        }
+    }
+    for (file, rule) in rules_of_files() {
+        let name = rule["alert"].as_str().or(rule["record"].as_str()).unwrap();
+        promql.push((format!("{file}: {name}"), rule["expr"].as_str().unwrap().to_owned()));
+    }
+    for (place, (source, text)) in runbooks() {
+        if source == "prometheus" { promql.push((place, text)) } else { logql.push((place, text)) }
+    }
+    (promql, logql)
+}
+
+/// What a query names.
+#[derive(Default)]
+struct Named {
+    metrics: BTreeSet<String>,
+    labels: BTreeSet<String>,
+}
+
+impl Named {
+    /// From the syntax tree that Prometheus makes of it.
+    fn collect(&mut self, tree: &Value) {
+        match tree {
+            Value::Array(all) => all.iter().for_each(|it| self.collect(it)),
+            Value::Object(all) => {
+                for matcher in list(&tree["matchers"]) {
+                    let (name, value) = (matcher["name"].as_str().unwrap(), &matcher["value"]);
+                    if name == "__name__" {
+                        if matcher["type"] == "=" {
+                            self.metrics.insert(value.as_str().unwrap().to_owned());
+                        }
+                    } else {
+                        self.labels.insert(name.to_owned());
+                    }
+                }
+                let lists =
+                    [&tree["grouping"], &tree["matching"]["labels"], &tree["matching"]["include"]];
+                let labels = lists.into_iter().flat_map(list).filter_map(Value::as_str);
+                self.labels.extend(labels.map(str::to_owned));
+                all.values().for_each(|it| self.collect(it));
+            }
+            _ => {}
+        }
+    }
+}
+
+pub(super) fn each_exists(system: &System) {
+    let schema = Schema::read(&root()).unwrap();
+    let prometheus = &system.stack.prometheus;
+    let rules = rules_of_files();
+    let recorded: BTreeSet<&str> = rules.iter().filter_map(|it| it.1["record"].as_str()).collect();
+    // `label_replace` and alerts' labels of rules make labels, too.
+    let mut wrong = Vec::new();
+    let mut foreign: BTreeMap<String, String> = BTreeMap::new();
+    let (promql, logql) = queries();
+    for (place, text) in &promql {
+        let tree = match prometheus.parse(text) {
+            Ok(tree) => tree,
+            Err(error) => {
+                wrong.push(format!("{place}: {error:#}"));
+                continue;
+            }
+        };
+        let mut named = Named::default();
+        named.collect(&tree);
+        let selectors: Vec<&str> = named.metrics.iter().map(String::as_str).collect();
+        let series = prometheus.series(&selectors).unwrap_or_default();
+        for metric in &named.metrics {
+            let of_it = |it: &&BTreeMap<String, String>| it["__name__"] == *metric;
+            if is_of_prometheus_itself(metric) || schema.knows_metric(metric) {
+            } else if recorded.contains(&**metric) {
+            } else if let Some(one) = series.iter().find(of_it) {
+                let job = one.get("job").cloned().unwrap_or_default();
+                foreign.insert(metric.clone(), job);
+            } else {
+                wrong.push(format!("{place}: nobody has the metric {metric}"));
+            }
+        }
+        for label in &named.labels {
+            let seen = label == "le" || series.iter().any(|it| it.contains_key(label));
+            let made = text.contains(&format!("\"{label}\""));
+            // Of alerts that do not fire and of what was never lost there are no series.
+            let known = schema.knows_label(label);
+            if !seen && !made && !known && !series.is_empty() {
+                wrong.push(format!("{place}: no series has the label {label}"));
+            }
+        }
+    }
+    for (place, text) in &logql {
+        for name in names_of_logql(text) {
+            if !schema.knows_label(&name) && !OF_LOKI.contains(&&*name) {
+                wrong.push(format!("{place}: no line has {name}"));
+            }
+        }
+    }
+    let foreign = serde_json::to_string_pretty(&foreign).unwrap() + "\n";
+    let committed = fs::read_to_string(root().join(FOREIGN)).unwrap_or_default();
+    if foreign != committed {
+        wrong.push(format!("{FOREIGN} should be\n{foreign}"));
+    }
+    wrong.extend(own_names_in_documents(&schema));
+    wrong.extend(losses_without_alert(&schema, &rules));
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// What Loki adds to a line, and OpenTelemetry's data model has beside attributes.
+const OF_LOKI: [&str; 11] = [
+    "service_name",
+    "deployment_environment_name",
+    "detected_level",
+    "level",
+    "severity_text",
+    "severity_number",
+    "trace_id",
+    "span_id",
+    "scope_name",
+    "__error__",
+    "target",
+];
+
+/// The names before a comparison, and those that are grouped by.
+fn names_of_logql(text: &str) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    let is_name = |it: char| it.is_alphanumeric() || it == '_';
+    let mut outside = String::new(); // what is not quoted
+    for (at, part) in text.split(['"', '`']).enumerate() {
+        if at % 2 == 0 {
+            outside.push_str(part);
+        } else {
+            outside.push('"');
+        }
+    }
+    for operator in ["=~", "!~", "!=", ">=", "<=", "=", ">", "<"] {
+        for (at, _) in outside.match_indices(operator) {
+            let before = outside[..at].trim_end();
+            let begin = before.rfind(|it: char| !is_name(it)).map_or(0, |it| it + 1);
+            let name = &before[begin..];
+            if name.starts_with(|it: char| it.is_alphabetic() || it == '_') {
+                names.insert(name.to_owned());
+            }
+        }
+    }
+    for (at, _) in outside.match_indices("by (").chain(outside.match_indices("by(")) {
+        let inside = outside[at..].split(['(', ')']).nth(1).unwrap_or_default();
+        names.extend(inside.split(',').map(|it| it.trim().to_owned()).filter(|it| !it.is_empty()));
+    }
+    names
+}
+
+/// Each of our metrics that a page, rule or dashboard names by its prefix is declared.
+fn own_names_in_documents(schema: &Schema) -> Vec<String> {
+    let prefixes: BTreeSet<&str> =
+        schema.metrics.keys().filter_map(|it| it.split_once('_')).map(|it| it.0).collect();
+    let ends = ["_total", "_seconds", "_bytes", "_items", "_info", "_bucket", "_count", "_sum"];
+    let mut wrong = Vec::new();
+    for file in documents() {
+        let text = fs::read_to_string(&file).unwrap();
+        let words = text.split(|it: char| !(it.is_ascii_alphanumeric() || it == '_'));
+        for word in words {
+            let own = word.split_once('_').is_some_and(|(first, _)| prefixes.contains(first));
+            let metric = ends.iter().any(|end| word.ends_with(end));
+            if own && metric && !schema.knows_metric(word) && !word.starts_with("process_") {
+                wrong.push(format!("{}: {word} is not declared", file.display()));
+            }
+        }
+    }
+    wrong.sort();
+    wrong.dedup();
+    wrong
+}
+
+/// Pages, rules and dashboards.
+fn documents() -> Vec<PathBuf> {
+    let mut files: Vec<PathBuf> =
+        ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md"]
+            .map(|it| root().join(it))
+            .into();
+    for folder in ["docs", "prometheus", "grafana/dashboards", "alertmanager"] {
+        collect(&root().join(folder), &mut files);
+    }
+    files
+}
+
+fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let text = path
+            .extension()
+            .is_some_and(|it| ["md", "yaml", "yml", "json"].iter().any(|end| it == *end));
+        if path.is_dir() {
+            collect(&path, files);
+        } else if text && !path.ends_with(FOREIGN) {
+            files.push(path);
+        }
+    }
+}
+
+/// T15: whoever loses something is noticed.
+fn losses_without_alert(schema: &Schema, rules: &[(String, Value)]) -> Vec<String> {
+    let alerts: Vec<&str> = rules
+        .iter()
+        .filter(|it| it.1["alert"].is_string())
+        .filter_map(|it| it.1["expr"].as_str())
+        .collect();
+    let losses = schema.metrics.iter().filter(|(_, metric)| metric.loss).map(|it| it.0);
+    losses
+        .filter(|name| !alerts.iter().any(|expression| expression.contains(name.as_str())))
+        .map(|name| format!("{name} counts losses, and no alert asks for it"))
+        .collect()
+}
+
+#[test]
+fn the_page_about_telemetry_is_what_the_registry_says() {
+    let page = fs::read_to_string(root().join("docs/telemetry.md")).unwrap();
+    let made = Schema::read(&root()).unwrap().document();
+    assert!(
+        page == made,
+        "docs/telemetry.md is not what `cargo run -p real --example telemetry` writes"
+    );
+}
