@@ -1,6 +1,9 @@
 //! The services by name: their settings, their sockets, and how each is prepared.
 
-use std::net::{SocketAddr, TcpListener};
+use std::{
+    fs,
+    net::{SocketAddr, TcpListener},
+};
 
 use anyhow::Context;
 use clap::Arg;
@@ -96,6 +99,33 @@ impl Settings {
             Target::Catalog => Part::read(reader).map(Settings::Catalog),
             Target::Wallet => Part::read(reader).map(Settings::Wallet),
             Target::Gateway => Part::read(reader).map(Settings::Gateway),
+        }
+    }
+
+    /// Notes every file with a secret that cannot be read: before anything starts, and `--check` tells it, too.
+    pub(crate) fn for_secrets(&self, reader: &mut Reader) {
+        let (variable, file) = match self {
+            Settings::Sidecar(config) => ("CONSOLE_TOKEN_FILE", &config.token_file),
+            Settings::Accounts(config) => {
+                ("ACCOUNTS_DATABASE_PASSWORD_FILE", &config.database_password_file)
+            }
+            Settings::Catalog(config) => {
+                ("CATALOG_DATABASE_PASSWORD_FILE", &config.database_password_file)
+            }
+            Settings::Wallet(config) => {
+                ("WALLET_DATABASE_PASSWORD_FILE", &config.database_password_file)
+            }
+            Settings::Gateway(_) => return,
+        };
+        let Some(path) = file else { return };
+        if let Err(cause) = fs::read(path) {
+            let path = path.display();
+            reader.mistake(
+                variable,
+                format!(
+                    "{path} cannot be read ({cause}); set it to a file that the user that runs MusicWallet can read"
+                ),
+            );
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod agent;
 mod ancestor;
+mod bundle;
 mod command;
 mod dashboards;
 mod days;
