@@ -131,7 +131,8 @@ impl Settings {
             Settings::Wallet(config) => {
                 ("WALLET_DATABASE_PASSWORD_FILE", &config.database_password_file)
             }
-            Settings::Gateway(_) => return,
+            // The prober makes its file where it is missing.
+            Settings::Gateway(_) | Settings::Prober(_) => return,
         };
         let Some(path) = file else { return };
         if let Err(cause) = fs::read(path) {

@@ -11,14 +11,12 @@ mod system;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use real::stack::Stack;
-
-use self::system::{Load, System};
+use self::system::{Load, Pace, System};
 
 /// One load for all of them: it takes half a minute.
 #[test]
 fn what_is_shipped_for_operators_shows_a_load_and_leads_from_one_signal_to_the_other() {
-    let system = System::start(Stack::start, &[]);
+    let system = System::start(Pace::Usual, &[]);
     let load = Load::run(&system);
     let parts: [(&str, &dyn Fn()); 6] = [
         ("queries", &|| panels::each_query_has_data(&system, &load)),
