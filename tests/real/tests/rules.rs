@@ -130,7 +130,7 @@ fn a_mistake_is_told_in_one_sentence() {
     let broken = [
         (
             with(rules, "[5m])) > 0", "[5m]) > 0"),
-            "prometheus/rules/tickets.yaml: 7:15: group \"losses\", rule 1, \"TelemetryDropped\": could not parse expression: ",
+            "prometheus/rules/tickets.yaml: 8:15: group \"losses\", rule 1, \"TelemetryDropped\": could not parse expression: ",
         ),
         (
             with(rules, "for: 5m", "for: soon"),
