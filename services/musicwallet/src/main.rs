@@ -24,7 +24,7 @@ use crate::services::Target;
 fn main() -> ExitCode {
     let matches = cli::command().get_matches(); // wrong usage ends it here, with exit code 2
     let outcome = match matches.subcommand() {
-        None => process::run(&matches, &Target::ALL),
+        None => process::run(&matches, &Target::TOGETHER),
         Some(("serve", serve)) => match serve.subcommand() {
             Some((name, matches)) => process::run(matches, &[Target::named(name)]),
             None => unreachable!("clap demands a target"),

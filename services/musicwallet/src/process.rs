@@ -45,9 +45,10 @@ pub(crate) fn run(matches: &ArgMatches, targets: &[Target]) -> Result<(), Failur
     let telemetry = TelemetrySettings::read(&mut reader);
     let settings: Vec<_> =
         targets.iter().map(|target| (*target, Settings::read(*target, &mut reader))).collect();
+    let read = || settings.iter().filter_map(|(_, settings)| settings.as_ref());
+    read().for_each(|settings| settings.for_secrets(&mut reader));
     if telemetry.as_ref().is_some_and(TelemetrySettings::is_production) {
-        let settings = settings.iter().filter_map(|(_, settings)| settings.as_ref());
-        settings.for_each(|settings| settings.for_production(&mut reader));
+        read().for_each(|settings| settings.for_production(&mut reader));
     }
     reader.finish()?;
     // The reader has refused to finish if one of them were missing.

@@ -1,6 +1,9 @@
 //! The services by name: their settings, their sockets, and how each is prepared.
 
-use std::net::{SocketAddr, TcpListener};
+use std::{
+    fs,
+    net::{SocketAddr, TcpListener},
+};
 
 use anyhow::Context;
 use clap::Arg;
@@ -20,12 +23,23 @@ pub(crate) enum Target {
     Catalog,
     Wallet,
     Gateway,
+    Prober,
 }
 
 impl Target {
-    /// In the order of their start: who is called before who calls.
-    pub(crate) const ALL: [Target; 5] =
+    /// Those that one process holds, in the order of their start: who is called before who calls.
+    pub(crate) const TOGETHER: [Target; 5] =
         [Target::Sidecar, Target::Accounts, Target::Catalog, Target::Wallet, Target::Gateway];
+
+    /// Every one. The prober is a process of its own in any case: who looks at a program from outside must not end with it.
+    pub(crate) const ALL: [Target; 6] = [
+        Target::Sidecar,
+        Target::Accounts,
+        Target::Catalog,
+        Target::Wallet,
+        Target::Gateway,
+        Target::Prober,
+    ];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -34,6 +48,7 @@ impl Target {
             Target::Catalog => catalog::NAME,
             Target::Wallet => wallet::NAME,
             Target::Gateway => gateway::NAME,
+            Target::Prober => prober::NAME,
         }
     }
 
@@ -52,6 +67,7 @@ impl Target {
             Target::Catalog => "The songs",
             Target::Wallet => "Who keeps which songs",
             Target::Gateway => "The public API",
+            Target::Prober => "Walks through the public API over and over, and tells how that went",
         }
     }
 
@@ -62,6 +78,7 @@ impl Target {
             Target::Catalog => arguments::<catalog::Config>("Catalog").collect(),
             Target::Wallet => arguments::<wallet::Config>("Wallet").collect(),
             Target::Gateway => arguments::<gateway::Config>("Gateway").collect(),
+            Target::Prober => arguments::<prober::Config>("Prober").collect(),
         }
     }
 
@@ -79,6 +96,7 @@ pub(crate) enum Settings {
     Catalog(catalog::Config),
     Wallet(wallet::Config),
     Gateway(gateway::Config),
+    Prober(prober::Config),
 }
 
 impl Settings {
@@ -96,6 +114,34 @@ impl Settings {
             Target::Catalog => Part::read(reader).map(Settings::Catalog),
             Target::Wallet => Part::read(reader).map(Settings::Wallet),
             Target::Gateway => Part::read(reader).map(Settings::Gateway),
+            Target::Prober => Part::read(reader).map(Settings::Prober),
+        }
+    }
+
+    /// Notes every file with a secret that cannot be read: before anything starts, and `--check` tells it, too.
+    pub(crate) fn for_secrets(&self, reader: &mut Reader) {
+        let (variable, file) = match self {
+            Settings::Sidecar(config) => ("CONSOLE_TOKEN_FILE", &config.token_file),
+            Settings::Accounts(config) => {
+                ("ACCOUNTS_DATABASE_PASSWORD_FILE", &config.database_password_file)
+            }
+            Settings::Catalog(config) => {
+                ("CATALOG_DATABASE_PASSWORD_FILE", &config.database_password_file)
+            }
+            Settings::Wallet(config) => {
+                ("WALLET_DATABASE_PASSWORD_FILE", &config.database_password_file)
+            }
+            Settings::Gateway(_) => return,
+        };
+        let Some(path) = file else { return };
+        if let Err(cause) = fs::read(path) {
+            let path = path.display();
+            reader.mistake(
+                variable,
+                format!(
+                    "{path} cannot be read ({cause}); set it to a file that the user that runs MusicWallet can read"
+                ),
+            );
         }
     }
 
@@ -126,10 +172,19 @@ impl Settings {
                     config.signing_key.display()
                 ),
             ),
+            Settings::Prober(config) if !config.password_file.exists() => reader.mistake(
+                "PROBER_PASSWORD_FILE",
+                format!(
+                    "{} is not there. In production the password is made beforehand and kept, so that the prober's user can sign in after \
+                     each start: openssl rand -hex 16 > FILE && chmod 600 FILE",
+                    config.password_file.display()
+                ),
+            ),
             Settings::Accounts(_)
             | Settings::Catalog(_)
             | Settings::Wallet(_)
-            | Settings::Gateway(_) => {}
+            | Settings::Gateway(_)
+            | Settings::Prober(_) => {}
         }
     }
 
@@ -139,7 +194,7 @@ impl Settings {
             Settings::Accounts(config) => Some(accounts::database(config)),
             Settings::Catalog(config) => Some(catalog::database(config)),
             Settings::Wallet(config) => Some(wallet::database(config)),
-            Settings::Sidecar(_) | Settings::Gateway(_) => None,
+            Settings::Sidecar(_) | Settings::Gateway(_) | Settings::Prober(_) => None,
         }
     }
 
@@ -179,6 +234,9 @@ impl Settings {
                 ("api", "GATEWAY_LISTEN", config.listen),
                 ("internal", "GATEWAY_INTERNAL_LISTEN", config.internal_listen),
             ],
+            Settings::Prober(config) => {
+                vec![("internal", "PROBER_INTERNAL_LISTEN", config.internal_listen)]
+            }
         }
     }
 }
@@ -288,6 +346,10 @@ impl Bound {
                 let router = gateway::router(config, parts).await?;
                 vec![self.api(router, gateway::policy())?]
             }
+            Settings::Prober(config) => {
+                prober::start(config, parts)?;
+                Vec::new() // nobody asks it for anything but health and metrics
+            }
         };
         Ok(endpoints)
     }
@@ -326,7 +388,7 @@ pub(crate) fn connect(services: &mut [Bound], seed: bool) {
     for service in services {
         match &mut service.settings {
             Settings::Sidecar(config) => config.scrape.clone_from(&scrape),
-            Settings::Accounts(_) => {}
+            Settings::Accounts(_) | Settings::Prober(_) => {}
             Settings::Catalog(config) => {
                 set(&mut config.accounts_url, accounts.as_ref());
                 config.seed |= seed;

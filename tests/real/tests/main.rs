@@ -2,6 +2,7 @@
 
 mod agent;
 mod ancestor;
+mod bundle;
 mod command;
 mod dashboards;
 mod days;
@@ -16,6 +17,7 @@ mod operators;
 mod pages;
 mod playlists;
 mod postgres;
+mod rules;
 mod songs;
 mod stack;
 mod strangers;

@@ -4,7 +4,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     thread,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::Result;
@@ -170,20 +170,30 @@ impl Load {
 struct Running {
     process: Process,
     answers: PathBuf,
+    /// Written last.
+    report: PathBuf,
+    /// When it is over at the latest.
+    deadline: Instant,
 }
 
 impl Running {
     fn start(app: &App, rate: f64, seconds: u64) -> Running {
         let [answers, report] = ["answers.jsonl", "report.json"].map(|it| app.data.path().join(it));
-        let (url, seconds, rate) =
+        fs::write(&report, "").unwrap(); // not that of the load before
+        let (url, duration, rate) =
             (app.url("gateway", "api"), format!("{seconds}s"), rate.to_string());
         let mut arguments = vec!["loadtest", "--url", &url, "--people", "5", "--rate", &rate];
-        arguments.extend(["--duration", &seconds, "--trace-ids", answers.to_str().unwrap()]);
+        arguments.extend(["--duration", &duration, "--trace-ids", answers.to_str().unwrap()]);
         arguments.extend(["--report", report.to_str().unwrap()]);
-        Running { process: app.command(&arguments), answers }
+        let deadline = Instant::now() + Duration::from_secs(seconds + 30);
+        Running { process: app.command(&arguments), answers, report, deadline }
     }
 
     fn ended(self) -> Vec<Answer> {
+        let written = || fs::metadata(&self.report).is_ok_and(|it| it.len() > 0);
+        while !written() && Instant::now() < self.deadline {
+            thread::sleep(Duration::from_millis(100));
+        }
         let (code, _, stderr) = self.process.end();
         assert_eq!(code, Some(0), "{stderr}");
         let text = fs::read_to_string(self.answers).unwrap();
