@@ -169,6 +169,7 @@ class Panel:
     colours: dict[str, str] = field(default_factory=dict)
     stacked: bool = False
     top: float | None = None  # the end of the axis
+    around: float | None = None  # the axis begins here, or where values are lower: what happens near 100 % is seen
     columns: dict[str, tuple[str, str]] = field(default_factory=dict)  # of a table: field -> title, unit; others are hidden
     each: list[Link] = field(default_factory=list)  # from a series or a row, by ${__field.labels.x} or ${__data.fields.x}
     runbooks: tuple[str, ...] = ()  # docs/runbooks/<name>.md, of the alerts that are about this
@@ -243,7 +244,7 @@ def built(panel: Panel):
         it.data_links([link(each) for each in panel.each])
     for matcher, properties in overrides(panel):
         it.with_override(matcher, properties)
-    if panel.kind in ("graph", "bars", "number") and panel.unit == shared.RATIO:
+    if panel.kind in ("graph", "bars", "number") and panel.unit == shared.RATIO and panel.around is None:
         it.min(0)
     if panel.top is not None:
         it.max(panel.top)
@@ -258,10 +259,14 @@ def described(panel: Panel) -> str:
 
 def graph(it: timeseries.Panel, panel: Panel):
     it.line_width(1).fill_opacity(20 if panel.stacked else 8).show_points(shapes.VisibilityMode.NEVER)
-    it.legend(common.VizLegendOptions().show_legend(True).display_mode(shapes.LegendDisplayMode.LIST).placement(shapes.LegendPlacement.BOTTOM))
+    it.legend(
+        common.VizLegendOptions().show_legend(True).display_mode(shapes.LegendDisplayMode.LIST).placement(shapes.LegendPlacement.BOTTOM)
+    )
     it.tooltip(common.VizTooltipOptions().mode(shapes.TooltipDisplayMode.MULTI).sort(shapes.SortOrder.DESCENDING))
     if panel.stacked:
         it.stacking(common.StackingConfig().mode(shapes.StackingMode.NORMAL).group("A"))
+    if panel.around is not None:
+        it.axis_soft_min(panel.around)
     if panel.steps is not shared.PLAIN:
         it.thresholds_style(common.GraphThresholdsStyleConfig().mode(shapes.GraphThresholdsStyleMode.DASHED))
     return it
@@ -308,7 +313,9 @@ def variable(it: Variable):
     if it.source == "":
         made = dashboard.CustomVariable(it.name).label(it.label).description(it.help).values(it.values)
     else:
-        query = {"refId": "A", "query": it.query} if it.source == "prometheus" else {"refId": "A", "label": it.query, "stream": "", "type": 1}
+        query = (
+            {"refId": "A", "query": it.query} if it.source == "prometheus" else {"refId": "A", "label": it.query, "stream": "", "type": 1}
+        )
         if it.source == "prometheus":
             query["qryType"] = 1
         made = dashboard.QueryVariable(it.name).label(it.label).description(it.help).datasource(source(it.source)).query(query)
@@ -318,19 +325,20 @@ def variable(it: Variable):
     return made.current(models.VariableOption(text=it.default, value=it.default, selected=True))
 
 
-# What Grafana draws across every graph. Title and text are by labels of the series; the library does not know these two fields.
+# What Grafana draws across every graph, wherever a value is more than 0. The library does not know title and text, which are of labels.
+VERSIONS = "count by (service_name, service_version)"
 ANNOTATIONS = [
     {
         "name": "Another version",
         "iconColor": shared.NEUTRAL,
-        "expr": "count by (service_name, service_version) (build_info) unless count by (service_name, service_version) (build_info offset 2m)",
+        "expr": f"({VERSIONS} (build_info) unless {VERSIONS} (build_info offset 2m)) or {VERSIONS} (build_info) * 0",
         "titleFormat": "{{service_name}}",
         "textFormat": "version {{service_version}}",
     },
     {
         "name": "The prober failed",
         "iconColor": shared.BAD,
-        "expr": "prober_success == 0",
+        "expr": 'increase(prober_runs_total{result="failure"}[1m])',
         "titleFormat": "The prober's journey failed",
         "textFormat": "{{service_name}}",
     },
@@ -380,7 +388,9 @@ def check(all: list[Dashboard]) -> None:
             at = 0
             for panel in panels:
                 if at + panel.width > 24:
-                    raise Mistake(f'{TITLES[it.uid]}, row "{title}": "{panel.title}" does not fit beside those before it; a line is 24 wide')
+                    raise Mistake(
+                        f'{TITLES[it.uid]}, row "{title}": "{panel.title}" does not fit beside those before it; a line is 24 wide'
+                    )
                 at = (at + panel.width) % 24
             if at:
                 raise Mistake(f'{TITLES[it.uid]}, row "{title}" ends at {at} of 24: make its last line 24 wide')

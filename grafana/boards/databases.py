@@ -11,6 +11,7 @@ NAMED = "{{service_name}}: {{db_query_summary}}"
 THEIR_SERVICE = to("service", "The service", service_name="catalog")
 WARNINGS = in_loki('{service_name=~"${service_name:regex}"} | detected_level=~"warn|error"', "Warnings and errors in Loki")
 DATABASE = 'datname!~"template.*|"'
+HIT, READ = (rate(f"pg_stat_database_blks_{which}", DATABASE, "datname") for which in ("hit", "read"))
 
 BOARD = Dashboard(
     "databases",
@@ -21,8 +22,14 @@ BOARD = Dashboard(
                 "Connections",
                 "Connections of each pool that are in use: at its limit, which is the line of the same pool, requests wait.",
                 [
-                    promql(f'sum by ({POOL}) (db_client_connection_count{{{THESE}, db_client_connection_state="used"}})', f"{{{{{POOL}}}}} used"),
-                    promql(f'sum by ({POOL}) (db_client_connection_count{{{THESE}, db_client_connection_state="idle"}})', f"{{{{{POOL}}}}} idle"),
+                    promql(
+                        f'sum by ({POOL}) (db_client_connection_count{{{THESE}, db_client_connection_state="used"}})',
+                        f"{{{{{POOL}}}}} used",
+                    ),
+                    promql(
+                        f'sum by ({POOL}) (db_client_connection_count{{{THESE}, db_client_connection_state="idle"}})',
+                        f"{{{{{POOL}}}}} idle",
+                    ),
                     promql(f"sum by ({POOL}) (db_client_connection_max{{{THESE}}})", f"{{{{{POOL}}}}} limit"),
                 ],
                 [THEIR_SERVICE],
@@ -159,10 +166,7 @@ BOARD = Dashboard(
                 "The share of blocks that the server had in memory: much less than 99 % reads from the disk.",
                 [
                     promql(
-                        share(
-                            rate("pg_stat_database_blks_hit", DATABASE, "datname"),
-                            f"({rate('pg_stat_database_blks_hit', DATABASE, 'datname')} + {rate('pg_stat_database_blks_read', DATABASE, 'datname')})",
-                        ),
+                        share(HIT, f"({HIT} + {READ})"),
                         "{{datname}}",
                     )
                 ],
@@ -195,7 +199,10 @@ BOARD = Dashboard(
             ),
             Panel(
                 "Deadlocks and conflicts",
-                "Transactions that the server ended because they waited for each other, and temporary files that were too large for memory.",
+                (
+                    "Transactions that the server ended because they waited for each other, and temporary files that were too "
+                    "large for memory."
+                ),
                 [
                     promql(rate("pg_stat_database_deadlocks", DATABASE, "datname"), "{{datname}} deadlocks"),
                     promql(rate("pg_stat_database_temp_files", DATABASE, "datname"), "{{datname}} temporary files"),

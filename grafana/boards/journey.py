@@ -30,28 +30,44 @@ BOARD = Dashboard(
                 "Availability",
                 "The share of each journey's requests that do not end with 5xx; below the line the objective is missed.",
                 [promql(f"1 - {share(rate(COUNT, f'{PUBLIC}, {t.FAILED}', 'journey'), rate(COUNT, PUBLIC, 'journey'))}", "{{journey}}")],
-                [to("overview"), in_loki('{service_name="gateway"} | detected_level=~"warn|error"', "The gateway's warnings and errors in Loki")],
+                [
+                    to("overview"),
+                    in_loki('{service_name="gateway"} | detected_level=~"warn|error"', "The gateway's warnings and errors in Loki"),
+                ],
                 t.RATIO,
                 steps=t.AVAILABLE,
                 colours=t.JOURNEY,
                 top=1,
+                around=0.99,
                 runbooks=("availability-burning",),
             ),
             Panel(
                 "Fast enough",
-                "The share of requests within the bound of their journey (sign-ins 500 ms, reads 100 ms, writes 250 ms); below the line the objective is missed.",
+                (
+                    "The share of requests within the bound of their journey (sign-ins 500 ms, reads 100 ms, writes 250 ms); below "
+                    "the line the objective is missed."
+                ),
                 [promql(fast(journey, seconds), journey) for journey, seconds in t.LATENCY.items()],
                 [to("overview"), TRACES],
                 t.RATIO,
                 steps=t.FAST_ENOUGH,
                 colours=t.JOURNEY,
                 top=1,
+                around=0.95,
                 runbooks=("latency-burning",),
             ),
             Panel(
                 "Whose budget burns",
-                "How fast each service spends its own budget for these journeys: the one at the end of the chain that burns is the culprit.",
-                [promql('max by (service_name, journey, objective) (slo:current_burn_rate:ratio{journey=~"$journey"})', "{{service_name}}: {{journey}}, {{objective}}")],
+                (
+                    "How fast each service spends its own budget for these journeys: the one at the end of the chain that burns is "
+                    "the culprit."
+                ),
+                [
+                    promql(
+                        'max by (service_name, journey, objective) (slo:current_burn_rate:ratio{journey=~"$journey"})',
+                        "{{service_name}}: {{journey}}, {{objective}}",
+                    )
+                ],
                 [to("overview"), GATEWAY],
                 t.TIMES,
                 steps=t.BURN,
@@ -90,7 +106,12 @@ BOARD = Dashboard(
             Panel(
                 "Answers by status",
                 "How requests end at the public API: 4xx are mistakes of who asks, 5xx are ours.",
-                [promql(rate(COUNT, f'{PUBLIC}, http_response_status_code!=""', "http_response_status_code"), "{{http_response_status_code}}")],
+                [
+                    promql(
+                        rate(COUNT, f'{PUBLIC}, http_response_status_code!=""', "http_response_status_code"),
+                        "{{http_response_status_code}}",
+                    )
+                ],
                 [LINES, GATEWAY],
                 t.REQUESTS,
                 width=6,
@@ -102,7 +123,12 @@ BOARD = Dashboard(
             Panel(
                 "Calls per second",
                 "Which service asks which question of another one.",
-                [promql(rate(f"{CALLS}_count", "", "service_name, http_request_method, url_template"), "{{service_name}}: {{http_request_method}} {{url_template}}")],
+                [
+                    promql(
+                        rate(f"{CALLS}_count", "", "service_name, http_request_method, url_template"),
+                        "{{service_name}}: {{http_request_method}} {{url_template}}",
+                    )
+                ],
                 [to("service", "Who calls", service_name="gateway"), TRACES],
                 t.REQUESTS,
                 stacked=True,
@@ -143,7 +169,12 @@ BOARD = Dashboard(
             Panel(
                 "Known credentials",
                 "The share of requests whose credential the gateway had just exchanged: the others cost a call to accounts.",
-                [promql(share(rate("gateway_credential_lookups_total", 'outcome="hit"'), rate("gateway_credential_lookups_total", "")), "known")],
+                [
+                    promql(
+                        share(rate("gateway_credential_lookups_total", 'outcome="hit"'), rate("gateway_credential_lookups_total", "")),
+                        "known",
+                    )
+                ],
                 [to("service", "Accounts", service_name="accounts")],
                 t.RATIO,
                 top=1,

@@ -4,7 +4,7 @@ import table as t
 from kit import Dashboard, Panel, in_jaeger, in_loki, logql, to
 
 LABELS = '{service_name=~"$service_name"}'
-CHOSEN = f"{LABELS} | detected_level=~\"$level\" |= `$search`"
+CHOSEN = f'{LABELS} | detected_level=~"$level" |= `$search`'
 SEVERE = f'{LABELS} | detected_level=~"warn|error"'
 # A line of a request is told by its attributes; any other one has a text.
 TOLD = (
@@ -64,7 +64,12 @@ BOARD = Dashboard(
             Panel(
                 "p95 of requests",
                 "The time within which 95 of 100 requests were answered, by their lines: exact, where metrics have buckets.",
-                [logql(f'quantile_over_time(0.95, {LABELS} | duration_ms!="" | unwrap duration_ms [$__auto]) by (service_name) / 1000', "{{service_name}}")],
+                [
+                    logql(
+                        f'quantile_over_time(0.95, {LABELS} | duration_ms!="" | unwrap duration_ms [$__auto]) by (service_name) / 1000',
+                        "{{service_name}}",
+                    )
+                ],
                 [to("service", service_name="gateway"), in_jaeger("gateway")],
                 t.SECONDS,
                 width=12,
@@ -94,7 +99,10 @@ BOARD = Dashboard(
                 "Warnings and errors",
                 "The newest complaints, whatever level is chosen above.",
                 [logql(SEVERE)],
-                [in_loki('{service_name=~"${service_name:regex}"} | detected_level=~"warn|error"', "These lines in Explore"), to("journey")],
+                [
+                    in_loki('{service_name=~"${service_name:regex}"} | detected_level=~"warn|error"', "These lines in Explore"),
+                    to("journey"),
+                ],
                 kind="lines",
                 width=12,
                 height=12,

@@ -13,7 +13,10 @@ BOARD = Dashboard(
         "Objectives": [
             Panel(
                 "Error budget left",
-                "What is left of the error budgets of 28 days, as people see them, at the gateway; below 0 the promise is broken, and docs/budget-policy.md says what follows.",
+                (
+                    "What is left of the error budgets of 28 days, as people see them, at the gateway; below 0 the promise is "
+                    "broken, and docs/budget-policy.md says what follows."
+                ),
                 [promql('slo:period_error_budget_remaining:ratio{service_name="gateway"}', "{{journey}}, {{objective}}", instant=True)],
                 [to("journey")],
                 t.RATIO,
@@ -40,7 +43,10 @@ BOARD = Dashboard(
                 "Each promise of each service, what share was kept in 28 days, and what share of the budget is left.",
                 [
                     promql(f"sum by ({OBJECTIVE}) (slo:objective:ratio)", instant=True),
-                    promql(f"1 - sum by ({OBJECTIVE}) (slo:period_burn_rate:ratio * ignoring (sloth_window) slo:error_budget:ratio)", instant=True),
+                    promql(
+                        f"1 - sum by ({OBJECTIVE}) (slo:period_burn_rate:ratio * ignoring (sloth_window) slo:error_budget:ratio)",
+                        instant=True,
+                    ),
                     promql(f"sum by ({OBJECTIVE}) (slo:period_error_budget_remaining:ratio)", instant=True),
                 ],
                 [to("journey")],

@@ -5,6 +5,8 @@ from kit import Dashboard, Panel, explore, in_loki, promql, rate, share, to
 
 THESE = 'service_name=~"$service_name"'
 BY = "{{service_name}}"
+BUSY = 'mode!="idle"'
+DISKS = 'fstype!~"tmpfs|ramfs|squashfs"'
 SERVICE = [to("service", "This service", service_name="${__field.labels.service_name}")]
 LINES = in_loki('{service_name=~"${service_name:regex}"}', "Their lines in Loki")
 
@@ -89,8 +91,19 @@ BOARD = Dashboard(
             ),
             Panel(
                 "Tasks that wait for a thread",
-                "Tasks in the runtime's queue, by worker thread: growing means that something blocks the threads, or that the processor is used up.",
-                [promql(f"sum by (service_name) (tokio_runtime_global_queue_depth{{{THESE}}}) / sum by (service_name) (tokio_runtime_workers{{{THESE}}})", BY)],
+                (
+                    "Tasks in the runtime's queue, by worker thread: growing means that something blocks the threads, or that the "
+                    "processor is used up."
+                ),
+                [
+                    promql(
+                        (
+                            f"sum by (service_name) (tokio_runtime_global_queue_depth{{{THESE}}}) / sum by (service_name) "
+                            f"(tokio_runtime_workers{{{THESE}}})"
+                        ),
+                        BY,
+                    )
+                ],
                 [to("service", service_name="gateway")],
                 t.COUNT,
                 colours=t.SERVICES,
@@ -135,7 +148,7 @@ BOARD = Dashboard(
                 "The share of the machine's processors that is in use, by what for.",
                 [
                     promql(
-                        'sum by (mode) (rate(node_cpu_seconds_total{mode!="idle"}[$__rate_interval])) / on () group_left sum(rate(node_cpu_seconds_total[$__rate_interval]))',
+                        f"{rate('node_cpu_seconds_total', BUSY, 'mode')} / on () group_left {rate('node_cpu_seconds_total', '')}",
                         "{{mode}}",
                     )
                 ],
@@ -159,7 +172,7 @@ BOARD = Dashboard(
                 "The share of each file system that is taken.",
                 [
                     promql(
-                        'max by (mountpoint) (1 - node_filesystem_avail_bytes{fstype!~"tmpfs|ramfs|squashfs"} / node_filesystem_size_bytes{fstype!~"tmpfs|ramfs|squashfs"})',
+                        f"max by (mountpoint) (1 - node_filesystem_avail_bytes{{{DISKS}}} / node_filesystem_size_bytes{{{DISKS}}})",
                         "{{mountpoint}}",
                         instant=True,
                     )

@@ -9,7 +9,9 @@ THIS = 'service_name="$service_name"'
 LINES = in_loki('{service_name="${service_name}"}')
 TRACES = in_jaeger("${service_name}")
 ROUTE = [
-    explore("Its lines in Loki", "loki", expr='{service_name="${service_name}"} | http_route="${__field.labels.http_route}"', queryType="range"),
+    explore(
+        "Its lines in Loki", "loki", expr='{service_name="${service_name}"} | http_route="${__field.labels.http_route}"', queryType="range"
+    ),
     in_jaeger("${service_name}", tags="http.route=${__field.labels.http_route}"),
 ]
 
@@ -28,7 +30,7 @@ BOARD = Dashboard(
             Panel(
                 "Error ratio",
                 "The share of requests that end with 5xx; above the line it is more than the availability objective allows.",
-                [promql(share(rate(COUNT, f'{THIS}, {t.FAILED}'), rate(COUNT, THIS)), "errors")],
+                [promql(share(rate(COUNT, f"{THIS}, {t.FAILED}"), rate(COUNT, THIS)), "errors")],
                 [in_loki('{service_name="${service_name}"} | detected_level=~"warn|error"', "Its warnings and errors in Loki"), TRACES],
                 t.RATIO,
                 steps=t.ERRORS,
@@ -46,7 +48,9 @@ BOARD = Dashboard(
                 "Answers by status",
                 "Requests by how they ended; those without a status were left by who had asked.",
                 [
-                    promql(rate(COUNT, f'{THIS}, http_response_status_code!=""', "http_response_status_code"), "{{http_response_status_code}}"),
+                    promql(
+                        rate(COUNT, f'{THIS}, http_response_status_code!=""', "http_response_status_code"), "{{http_response_status_code}}"
+                    ),
                 ],
                 [in_loki('{service_name="${service_name}"} | http_response_status_code!=""'), TRACES],
                 t.REQUESTS,
@@ -82,8 +86,8 @@ BOARD = Dashboard(
             ),
             Panel(
                 "Durations",
-                "How many requests took how long: two bands are two kinds of request, or a cache.",
-                [promql(f"sum by (le) (increase({REQUESTS}_bucket{{{THIS}}}[$__rate_interval]))", "{{le}}")],
+                "How many requests took how long, a dot is one of them and leads to its trace; two bands are two kinds of request, or a cache.",
+                [promql(f"sum by (le) (increase({REQUESTS}_bucket{{{THIS}}}[$__rate_interval]))", "{{le}}", exemplars=True)],
                 [TRACES],
                 t.SECONDS,
                 "heatmap",
@@ -138,7 +142,10 @@ BOARD = Dashboard(
                     promql(rate("http_server_panics_total", THIS), "panics"),
                     promql(rate("http_server_accept_errors_total", THIS), "failed accepts"),
                 ],
-                [in_loki('{service_name="${service_name}"} | detected_level="error"', "Its errors in Loki"), to("runtime", service_name="$service_name")],
+                [
+                    in_loki('{service_name="${service_name}"} | detected_level="error"', "Its errors in Loki"),
+                    to("runtime", service_name="$service_name"),
+                ],
                 t.RATE,
                 steps=t.ANY_LOSS,
             ),

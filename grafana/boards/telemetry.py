@@ -5,6 +5,10 @@ from kit import Dashboard, Panel, explore, promql, quantile, rate, share, to
 
 BY = "service_name, signal"
 NAMED = "{{service_name}} {{signal}}"
+UNACCOUNTED = " - ".join(
+    f"sum by ({BY}) (telemetry_{part})"
+    for part in ("enqueued_items_total", "exported_items_total", "dropped_items_total", "failed_items_total", "queue_items")
+)
 SIDECAR = to("service", "The sidecar", service_name="sidecar")
 
 
@@ -20,24 +24,36 @@ BOARD = Dashboard(
         "Losses": [
             Panel(
                 "Lost, by counter",
-                "Everything that was lost within the time of a point, by the counter that says so; any of it is an alert with a runbook of its own.",
+                (
+                    "Everything that was lost within the time of a point, by the counter that says so; any of it is an alert with "
+                    "a runbook of its own."
+                ),
                 [promql(f"{lost} or vector(0)", name) for name, lost in t.LOST.items()],
                 [look('{__name__=~"telemetry_.*(dropped|failed|withheld).*"}')],
                 t.COUNT,
                 width=16,
                 steps=t.ANY_LOSS,
                 stacked=True,
-                runbooks=("telemetry-dropped", "telemetry-failed", "loki-lines-withheld", "loki-lines-failed", "stdout-lines-dropped", "sidecar-requests-refused", "sidecar-items-rejected", "sidecar-items-dropped",),
+                runbooks=(
+                    "telemetry-dropped",
+                    "telemetry-failed",
+                    "loki-lines-withheld",
+                    "loki-lines-failed",
+                    "stdout-lines-dropped",
+                    "sidecar-requests-refused",
+                    "sidecar-items-rejected",
+                    "sidecar-items-dropped",
+                ),
             ),
             Panel(
                 "Books that do not balance",
-                "Items that the books of services and of the agent cannot account for: not 0 for long is a mistake in the program, or segments that somebody took away.",
+                (
+                    "Items that the books of services and of the agent cannot account for: not 0 for long is a mistake in the "
+                    "program, or segments that somebody took away."
+                ),
                 [
                     promql(
-                        "max by (service_name, signal) (abs(telemetry_enqueued_items_total - on (service_name, signal) telemetry_exported_items_total"
-                        " - on (service_name, signal) sum by (service_name, signal) (telemetry_dropped_items_total)"
-                        " - on (service_name, signal) sum by (service_name, signal) (telemetry_failed_items_total)"
-                        " - on (service_name, signal) telemetry_queue_items))",
+                        f"abs({UNACCOUNTED})",
                         NAMED,
                         instant=True,
                     ),
@@ -61,8 +77,15 @@ BOARD = Dashboard(
             ),
             Panel(
                 "Acknowledged",
-                "The share of what was handed over that the receiver has acknowledged: 1, or a little around it while batches are on their way.",
-                [promql(f"{rate('telemetry_exported_items_total', '', BY)} / ({rate('telemetry_enqueued_items_total', '', BY)} > 0)", NAMED)],
+                (
+                    "The share of what was handed over that the receiver has acknowledged: 1, or a little around it while batches "
+                    "are on their way."
+                ),
+                [
+                    promql(
+                        f"{rate('telemetry_exported_items_total', '', BY)} / ({rate('telemetry_enqueued_items_total', '', BY)} > 0)", NAMED
+                    )
+                ],
                 [SIDECAR, look("telemetry_exported_items_total")],
                 t.RATIO,
                 runbooks=("service-silent",),
@@ -161,13 +184,16 @@ BOARD = Dashboard(
                 height=10,
                 steps=t.UP,
                 top=1,
-                runbooks=("target-down", "target-missing",),
+                runbooks=(
+                    "target-down",
+                    "target-missing",
+                ),
             ),
             Panel(
                 "Series by job",
                 "Samples of the last scrape: a job that grows without end has a label without bound.",
                 [promql("sum by (job) (scrape_samples_post_metric_relabeling)", "{{job}}")],
-                [look("topk(20, count by (__name__, job) ({__name__!=\"\"}))"), to("runtime")],
+                [look('topk(20, count by (__name__, job) ({__name__!=""}))'), to("runtime")],
                 t.COUNT,
                 height=10,
                 stacked=True,
@@ -198,7 +224,10 @@ BOARD = Dashboard(
             ),
             Panel(
                 "Watchdog",
-                "Seconds since the sidecar heard the alert that always fires: if it grows, no alert reaches anybody. Years: not since its start.",
+                (
+                    "Seconds since the sidecar heard the alert that always fires: if it grows, no alert reaches anybody. Years: "
+                    "not since its start."
+                ),
                 [promql("time() - max(sidecar_alerts_watchdog_timestamp_seconds)", "since the watchdog", instant=True)],
                 [to("overview"), look("alertmanager_notifications_total")],
                 t.SECONDS,
@@ -224,7 +253,10 @@ BOARD = Dashboard(
                 [
                     promql("sum(rate(prometheus_notifications_errors_total[$__rate_interval]))", "to Alertmanager, failed"),
                     promql("sum(rate(prometheus_notifications_dropped_total[$__rate_interval]))", "to Alertmanager, dropped"),
-                    promql(rate("alertmanager_notifications_failed_total", 'integration="webhook"', "integration"), "by {{integration}}, failed"),
+                    promql(
+                        rate("alertmanager_notifications_failed_total", 'integration="webhook"', "integration"),
+                        "by {{integration}}, failed",
+                    ),
                 ],
                 [to("overview"), look("alertmanager_notifications_failed_total")],
                 t.RATE,
@@ -248,7 +280,10 @@ BOARD = Dashboard(
                     promql("sum(rate(otelcol_receiver_accepted_spans_total[$__rate_interval]))", "accepted"),
                     promql("sum(rate(otelcol_exporter_sent_spans_total[$__rate_interval]))", "kept"),
                 ],
-                [explore("Its newest traces", "jaeger", queryType="search", service="gateway", limit=20), look("otelcol_receiver_accepted_spans_total")],
+                [
+                    explore("Its newest traces", "jaeger", queryType="search", service="gateway", limit=20),
+                    look("otelcol_receiver_accepted_spans_total"),
+                ],
                 t.RATE,
             ),
             Panel(

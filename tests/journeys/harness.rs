@@ -48,6 +48,9 @@ const LISTEN: [(&str, &[(&str, &str)]); 5] = [
 /// How a line begins that tells an address.
 const LISTENING: &str = "{\"listening\"";
 
+/// The same of the prober, which is a process of its own beside either shape.
+const PROBER: (&str, &[(&str, &str)]) = ("prober", &[("PROBER_INTERNAL_LISTEN", "internal")]);
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shape {
     /// Everything in one process.
@@ -156,6 +159,20 @@ impl App {
     pub(crate) fn start_again(&mut self) {
         self.processes = vec![Process::start(&[], self.data.path(), &pairs(&self.settings))];
         self.all_are_ready();
+    }
+
+    /// Starts a prober beside it, which walks every second.
+    pub(crate) fn start_prober(&mut self) {
+        let (gateway, otlp) = (self.url("gateway", "api"), self.url("sidecar", "otlp-http"));
+        let own = [
+            ("PROBER_GATEWAY_URL", gateway.as_str()),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", &otlp),
+            ("PROBER_INTERVAL", "1s"),
+        ];
+        let settings = [pairs(&self.settings), own.to_vec()].concat();
+        let prober = Process::start(&["serve", PROBER.0], self.data.path(), &settings);
+        self.processes.push(prober);
+        self.is_ready(PROBER.0);
     }
 
     /// Another command of the program, with the same settings and in the same folder.
@@ -377,9 +394,11 @@ impl Process {
         let mut process = Process::launch(arguments, directory, settings);
         // Beside a real Jaeger nobody else answers for it.
         let has_jaeger = settings.iter().any(|(name, _)| *name == "SIDECAR_TRACES_ENDPOINT");
+        let alone = arguments.get(1).copied();
         let expected = LISTEN
             .into_iter()
-            .filter(|(service, _)| arguments.len() < 2 || arguments[1] == *service)
+            .chain(alone.map(|_| PROBER))
+            .filter(|(service, _)| alone.is_none_or(|it| it == *service))
             .flat_map(|(_, variables)| variables)
             .filter(|(_, role)| !(has_jaeger && *role == "jaeger"))
             .count();
@@ -401,7 +420,7 @@ impl Process {
     ) -> Process {
         let mut command = Command::new(binary());
         command.args(arguments).current_dir(directory).env_clear().envs(settings.iter().copied());
-        for (variable, _) in LISTEN.iter().flat_map(|(_, variables)| *variables) {
+        for (variable, _) in LISTEN.iter().chain([&PROBER]).flat_map(|(_, variables)| *variables) {
             if !settings.iter().any(|(name, _)| name == variable) {
                 command.env(variable, "127.0.0.1:0");
             }
@@ -464,6 +483,7 @@ impl Process {
     }
 
     /// Forgets its log lines so far: hours have gigabytes of them.
+    #[allow(dead_code, reason = "only tests/real, which has this file too, runs for hours")]
     pub(crate) fn forget_logs(&self) {
         self.stdout.lock().unwrap().retain(|line| line.starts_with(LISTENING));
     }
@@ -590,8 +610,10 @@ pub(crate) struct Span {
     pub(crate) name: String,
     pub(crate) tags: HashMap<String, Value>,
     /// Microseconds since 1970.
+    #[allow(dead_code, reason = "tests/real, which has this file too, compares it with metrics")]
     pub(crate) start: u64,
     /// Microseconds.
+    #[allow(dead_code, reason = "as of the start")]
     pub(crate) duration: u64,
 }
 

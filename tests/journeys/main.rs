@@ -13,6 +13,7 @@ mod musics;
 mod operating;
 mod papers;
 mod people;
+mod prober;
 mod schema;
 mod signals;
 mod starting;

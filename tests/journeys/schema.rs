@@ -198,12 +198,16 @@ fn live(app: &App) {
 #[test]
 fn every_metric_is_declared_and_every_declared_metric_is_seen() {
     let registry = registry();
-    let app = App::start_with(Shape::One, &[DESTINATION, LOKI]);
+    let mut app = App::start_with(Shape::One, &[DESTINATION, LOKI]);
     live(&app);
+    app.start_prober();
+    eventually("the prober has walked", || {
+        app.metric("prober", "prober_success").ok_or("it is on its way")
+    });
     let mut unseen: BTreeSet<_> =
         registry.metrics.keys().chain(&registry.imported_metrics).cloned().collect();
     let mut undeclared = BTreeSet::new();
-    for service in ["gateway", "accounts", "catalog", "wallet", "sidecar"] {
+    for service in ["gateway", "accounts", "catalog", "wallet", "sidecar", "prober"] {
         for series in scrape(&app.internal(service, "/metrics").text) {
             let family = &series.family;
             if let Some(labels) = registry.metrics.get(family) {
@@ -232,9 +236,10 @@ fn every_metric_is_declared_and_every_declared_metric_is_seen() {
 #[test]
 fn own_counters_are_described_and_begin_at_0() {
     let registry = registry();
-    let app = App::start_with(Shape::One, &[DESTINATION, LOKI]);
+    let mut app = App::start_with(Shape::One, &[DESTINATION, LOKI]);
+    app.start_prober();
     let mut all = BTreeMap::new();
-    for service in ["gateway", "accounts", "catalog", "wallet", "sidecar"] {
+    for service in ["gateway", "accounts", "catalog", "wallet", "sidecar", "prober"] {
         let text = app.internal(service, "/metrics").text;
         for name in registry.metrics.keys().filter(|name| name.ends_with("_total")) {
             let here = text.lines().any(|line| line.starts_with(&format!("# HELP {name} ")))
@@ -261,11 +266,12 @@ fn own_counters_are_described_and_begin_at_0() {
 #[test]
 fn every_attribute_and_own_span_is_declared_and_every_declared_one_is_seen() {
     let registry = registry();
-    let app = App::start(Shape::One);
+    let mut app = App::start(Shape::One);
     live(&app);
+    app.start_prober();
     let (mut keys, mut internal) = (BTreeSet::new(), BTreeSet::new());
     eventually("every declared name is seen", || {
-        for service in ["gateway", "accounts", "catalog", "wallet"] {
+        for service in ["gateway", "accounts", "catalog", "wallet", "prober"] {
             let jaeger = app.url("sidecar", "jaeger");
             let traces =
                 app.open(&format!("{jaeger}/api/traces?service={service}&limit=1000")).json;

@@ -20,6 +20,7 @@ Examples:
   musicwallet serve catalog --check             are the settings of the catalog right?
   CATALOG_LISTEN=127.0.0.1:0 musicwallet serve catalog
   musicwallet health catalog                    is it ready? exit code 0 or 1
+  musicwallet serve prober                      beside it: does the public API work, every 30 s?
   musicwallet import --musics songs.csv --username ada --password-file ada.txt
   musicwallet loadtest --rate 50 --duration 30s how does the one on this machine bear it?
   musicwallet backup --to /backups/monday       a copy of every SQLite database, while it is used
@@ -44,10 +45,11 @@ pub(crate) fn command() -> Command {
             .args(target.arguments())
             .args(Target::common_arguments())
     });
-    let all_settings = || {
-        let own = Target::ALL.into_iter().flat_map(Target::arguments);
+    let settings = |targets: &[Target]| {
+        let own = targets.iter().flat_map(|target| target.arguments());
         own.chain(Target::common_arguments()).collect::<Vec<_>>()
     };
+    let all_settings = || settings(&Target::TOGETHER);
     Command::new("musicwallet")
         .version(env!("CARGO_PKG_VERSION"))
         .about("A music library whose behaviour can be seen.")
@@ -73,7 +75,7 @@ pub(crate) fn command() -> Command {
                 .about("Ask what runs on this machine whether it is ready: exits with 0, or with 1 and says why not")
                 .after_help(
                     "It asks the internal port of the same settings (GATEWAY_INTERNAL_LISTEN), and waits for 2 s at most. Without a \
-                     target it asks for all services.",
+                     target it asks for all that one process holds.",
                 )
                 .args_conflicts_with_subcommands(true)
                 .args(all_settings())
@@ -123,7 +125,7 @@ pub(crate) fn command() -> Command {
         .subcommand(
             Command::new("config")
                 .about("Show every setting, its value and where the value comes from")
-                .args(all_settings()),
+                .args(settings(&Target::ALL)),
         )
         .subcommand(import())
         .subcommand(load_test())

@@ -105,7 +105,7 @@ pub(crate) fn restore(matches: &ArgMatches) -> Result<(), Failure> {
 /// The databases of all services, those first to which others refer.
 fn all(matches: &ArgMatches) -> Result<Vec<Database>, Failure> {
     let mut reader = Reader::from_matches(matches);
-    let settings = Target::ALL.map(|target| Settings::read(target, &mut reader));
+    let settings = Target::TOGETHER.map(|target| Settings::read(target, &mut reader));
     reader.finish()?;
     Ok(settings.iter().flatten().filter_map(Settings::database).collect())
 }

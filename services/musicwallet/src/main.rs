@@ -24,13 +24,13 @@ use crate::services::Target;
 fn main() -> ExitCode {
     let matches = cli::command().get_matches(); // wrong usage ends it here, with exit code 2
     let outcome = match matches.subcommand() {
-        None => process::run(&matches, &Target::ALL),
+        None => process::run(&matches, &Target::TOGETHER),
         Some(("serve", serve)) => match serve.subcommand() {
             Some((name, matches)) => process::run(matches, &[Target::named(name)]),
             None => unreachable!("clap demands a target"),
         },
         Some(("health", matches)) => match matches.subcommand() {
-            None => health::run(matches, &Target::ALL),
+            None => health::run(matches, &Target::TOGETHER),
             Some((name, matches)) => health::run(matches, &[Target::named(name)]),
         },
         Some(("migrate", matches)) => databases::migrate(matches),

@@ -23,12 +23,23 @@ pub(crate) enum Target {
     Catalog,
     Wallet,
     Gateway,
+    Prober,
 }
 
 impl Target {
-    /// In the order of their start: who is called before who calls.
-    pub(crate) const ALL: [Target; 5] =
+    /// Those that one process holds, in the order of their start: who is called before who calls.
+    pub(crate) const TOGETHER: [Target; 5] =
         [Target::Sidecar, Target::Accounts, Target::Catalog, Target::Wallet, Target::Gateway];
+
+    /// Every one. The prober is a process of its own in any case: who looks at a program from outside must not end with it.
+    pub(crate) const ALL: [Target; 6] = [
+        Target::Sidecar,
+        Target::Accounts,
+        Target::Catalog,
+        Target::Wallet,
+        Target::Gateway,
+        Target::Prober,
+    ];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -37,6 +48,7 @@ impl Target {
             Target::Catalog => catalog::NAME,
             Target::Wallet => wallet::NAME,
             Target::Gateway => gateway::NAME,
+            Target::Prober => prober::NAME,
         }
     }
 
@@ -55,6 +67,7 @@ impl Target {
             Target::Catalog => "The songs",
             Target::Wallet => "Who keeps which songs",
             Target::Gateway => "The public API",
+            Target::Prober => "Walks through the public API over and over, and tells how that went",
         }
     }
 
@@ -65,6 +78,7 @@ impl Target {
             Target::Catalog => arguments::<catalog::Config>("Catalog").collect(),
             Target::Wallet => arguments::<wallet::Config>("Wallet").collect(),
             Target::Gateway => arguments::<gateway::Config>("Gateway").collect(),
+            Target::Prober => arguments::<prober::Config>("Prober").collect(),
         }
     }
 
@@ -82,6 +96,7 @@ pub(crate) enum Settings {
     Catalog(catalog::Config),
     Wallet(wallet::Config),
     Gateway(gateway::Config),
+    Prober(prober::Config),
 }
 
 impl Settings {
@@ -99,6 +114,7 @@ impl Settings {
             Target::Catalog => Part::read(reader).map(Settings::Catalog),
             Target::Wallet => Part::read(reader).map(Settings::Wallet),
             Target::Gateway => Part::read(reader).map(Settings::Gateway),
+            Target::Prober => Part::read(reader).map(Settings::Prober),
         }
     }
 
@@ -115,7 +131,9 @@ impl Settings {
             Settings::Wallet(config) => {
                 ("WALLET_DATABASE_PASSWORD_FILE", &config.database_password_file)
             }
-            Settings::Gateway(_) => return,
+            // The prober makes its file where it is missing.
+            // Where it is missing, the prober makes it; production wants it to be there.
+            Settings::Prober(_) | Settings::Gateway(_) => return,
         };
         let Some(path) = file else { return };
         if let Err(cause) = fs::read(path) {
@@ -156,10 +174,19 @@ impl Settings {
                     config.signing_key.display()
                 ),
             ),
+            Settings::Prober(config) if !config.password_file.exists() => reader.mistake(
+                "PROBER_PASSWORD_FILE",
+                format!(
+                    "{} is not there. In production the password is made beforehand and kept, so that the prober's user can sign in after \
+                     each start: openssl rand -hex 16 > FILE && chmod 600 FILE",
+                    config.password_file.display()
+                ),
+            ),
             Settings::Accounts(_)
             | Settings::Catalog(_)
             | Settings::Wallet(_)
-            | Settings::Gateway(_) => {}
+            | Settings::Gateway(_)
+            | Settings::Prober(_) => {}
         }
     }
 
@@ -169,7 +196,7 @@ impl Settings {
             Settings::Accounts(config) => Some(accounts::database(config)),
             Settings::Catalog(config) => Some(catalog::database(config)),
             Settings::Wallet(config) => Some(wallet::database(config)),
-            Settings::Sidecar(_) | Settings::Gateway(_) => None,
+            Settings::Sidecar(_) | Settings::Gateway(_) | Settings::Prober(_) => None,
         }
     }
 
@@ -209,6 +236,9 @@ impl Settings {
                 ("api", "GATEWAY_LISTEN", config.listen),
                 ("internal", "GATEWAY_INTERNAL_LISTEN", config.internal_listen),
             ],
+            Settings::Prober(config) => {
+                vec![("internal", "PROBER_INTERNAL_LISTEN", config.internal_listen)]
+            }
         }
     }
 }
@@ -318,6 +348,10 @@ impl Bound {
                 let router = gateway::router(config, parts).await?;
                 vec![self.api(router, gateway::policy())?]
             }
+            Settings::Prober(config) => {
+                prober::start(config, parts)?;
+                Vec::new() // nobody asks it for anything but health and metrics
+            }
         };
         Ok(endpoints)
     }
@@ -356,7 +390,7 @@ pub(crate) fn connect(services: &mut [Bound], seed: bool) {
     for service in services {
         match &mut service.settings {
             Settings::Sidecar(config) => config.scrape.clone_from(&scrape),
-            Settings::Accounts(_) => {}
+            Settings::Accounts(_) | Settings::Prober(_) => {}
             Settings::Catalog(config) => {
                 set(&mut config.accounts_url, accounts.as_ref());
                 config.seed |= seed;

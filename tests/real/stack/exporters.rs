@@ -15,11 +15,15 @@ const NODE: Kind = Kind {
     prepare: |_| Ok(()),
     configure: |command, addresses, _| {
         command.arg(format!("--web.listen-address={}", addresses[HTTP]));
+        command.arg("--no-collector.systemd"); // on by Debian's choice; not every system has it
     },
     ready: &[(HTTP, "/")],
 };
 
 const POSTGRES: Kind = Kind {
+    configure: |command, addresses, _| {
+        command.arg(format!("--web.listen-address={}", addresses[HTTP]));
+    },
     name: "postgres_exporter",
     program: "prometheus-postgres-exporter",
     sockets: &[("HTTP", 9187)],

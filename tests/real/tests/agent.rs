@@ -94,6 +94,72 @@ fn lines_that_come_by_lokis_push_are_found_as_those_that_come_by_otlp() {
     assert_eq!(wrong.status(), 400);
 }
 
+/// `logproto.PushRequest` with a stream and a line, packed by snappy: its labels are a text, which JSON does not have.
+fn pushed(labels: &str, line: &str) -> Vec<u8> {
+    let bytes = |tag: u32, value: &[u8], message: &mut Vec<u8>| {
+        prost::encoding::bytes::encode(tag, &value.to_vec(), message);
+    };
+    let now = std::time::UNIX_EPOCH.elapsed().unwrap();
+    let (mut time, mut entry, mut stream, mut push) = (vec![], vec![], vec![], vec![]);
+    prost::encoding::uint64::encode(1, &now.as_secs(), &mut time);
+    prost::encoding::uint32::encode(2, &now.subsec_nanos(), &mut time);
+    bytes(1, &time, &mut entry);
+    bytes(2, line.as_bytes(), &mut entry);
+    bytes(1, labels.as_bytes(), &mut stream);
+    bytes(2, &entry, &mut stream);
+    bytes(1, &stream, &mut push);
+    snap::raw::Encoder::new().compress_vec(&push).unwrap()
+}
+
+#[test]
+fn labels_of_a_push_are_read_as_the_real_loki_reads_them() {
+    let data = tempfile::tempdir().unwrap();
+    let loki = Loki::start(Ports::Free, data.path()).unwrap();
+    let app = start(Shape::One, &[("SIDECAR_LOGS_ENDPOINT", loki.otlp_url())]);
+    let quoted = [
+        r#""\x1b[31m \a\b\f\n\r\t\v\\\" \101\u00e9\U0001F600é'`""#,
+        r#""\xc3\xa9""#,
+        r#""\ud800""#,
+        "`no \\x1b \"escapes\"`",
+        r"'it\'s \\ \x41'",
+        r#""\x1""#,
+        r#""\400""#,
+        r#""\u12""#,
+        r#""\U00110000""#,
+        r#""\'""#,
+        r#"'\"'"#,
+        r#""\q""#,
+        "\"a\nb\"",
+        "`a",
+        "é",
+    ];
+    for (n, quoted) in quoted.into_iter().enumerate() {
+        let sends = |url: String, line: &str| {
+            let labels = format!("{{service_name=\"till\", place={quoted}, }}");
+            let request = Client::new().post(format!("{url}/loki/api/v1/push"));
+            let request = request.header("content-type", "application/x-protobuf");
+            request.body(pushed(&labels, line)).send().unwrap().status().as_u16()
+        };
+        let (direct, by_agent) = (format!("direct {n}"), format!("by agent {n}"));
+        let status = sends(loki.url(), &direct);
+        assert_eq!(sends(app.url("sidecar", "otlp-http"), &by_agent), status, "{quoted}");
+        if status != 204 {
+            continue;
+        }
+        let found = |line: &str| {
+            eventually("the line is in Loki", || {
+                let query = format!("{{service_name=\"till\"}} |= \"{line}\"");
+                let lines = loki.query(&query).map_err(|it| it.to_string())?;
+                let line = lines.into_iter().find(|it| it.text == line);
+                line.ok_or("not yet".to_owned())
+            })
+        };
+        // A label there is structured metadata here: which attributes are labels, Loki's configuration says.
+        let (direct, by_agent) = (found(&direct).labels, found(&by_agent).metadata);
+        assert_eq!(by_agent["place"], direct["place"], "{quoted}");
+    }
+}
+
 #[test]
 fn one_query_finds_the_lines_of_a_request_whichever_way_they_came() {
     let data = tempfile::tempdir().unwrap();

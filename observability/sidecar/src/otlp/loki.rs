@@ -287,10 +287,7 @@ fn escaped(chars: &mut Chars<'_>, quote: char, value: &mut Vec<u8>) -> Option<()
         }
         long @ ('u' | 'U') => {
             let code = number(chars, if long == 'u' { 4 } else { 8 }, 16)?;
-            if code > u32::from(char::MAX) {
-                return None;
-            }
-            let it = char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER); // a half of a surrogate pair
+            let it = char::from_u32(code)?; // so not a half of a surrogate pair
             value.extend(it.encode_utf8(&mut [0; 4]).bytes());
         }
         _ => return None,

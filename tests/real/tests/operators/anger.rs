@@ -8,12 +8,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use real::stack::{Stack, tool};
+use real::stack::tool;
 use serde_json::Value;
 
 use super::{
     shipped::{list, text},
-    system::{System, now, traffic},
+    system::{Pace, System, now, traffic},
 };
 
 /// How long an alert may take until it has reached the console, or is over there: the longest window is 120 s.
@@ -62,7 +62,7 @@ struct Day {
 fn every_class_of_alert_is_caused_fires_reaches_the_console_and_ends() {
     let begun = Instant::now();
     // As small as it may be, so that it can be filled.
-    let system = System::start(Stack::start_hurried, &[("SIDECAR_SPOOL_SIZE", "16MiB")]);
+    let system = System::start(Pace::Hurried, &[("SIDECAR_SPOOL_SIZE", "16MiB")]);
     let traffic = traffic(&system.app);
     let mut day = Day { system, began: now(), told: Vec::new() };
 

@@ -18,7 +18,7 @@ const EXEMPLARS: usize = 200;
 const TRACES: usize = 150;
 const FAILED: usize = 20;
 
-pub(super) fn each_leads_there_and_back(system: &System, _load: &Load) {
+pub(super) fn each_leads_there_and_back(system: &System) {
     let names: BTreeSet<String> =
         ["deployment_environment_name", "service_name"].map(str::to_owned).into();
     assert_eq!(system.stack.loki.labels().unwrap(), names, "the labels of Loki are the contract's");
@@ -27,11 +27,14 @@ pub(super) fn each_leads_there_and_back(system: &System, _load: &Load) {
     let exemplars =
         system.stack.prometheus.exemplars("http_server_request_duration_seconds_bucket").unwrap();
     let traces: BTreeSet<String> = exemplars.iter().map(|it| links.trace_of(it)).collect();
-    let failed =
-        exemplars.iter().filter(|it| it.series["http_response_status_code"].starts_with('5'));
+    let status = |it: &Exemplar| it.series.get("http_response_status_code").cloned();
+    let failed = exemplars.iter().filter(|it| status(it).is_some_and(|it| it.starts_with('5')));
     let failed = failed.count();
     let services: BTreeSet<&str> = exemplars.iter().map(|it| &*it.series["service_name"]).collect();
-    assert_eq!(services, BTreeSet::from(["accounts", "catalog", "gateway", "wallet"]));
+    assert!(
+        services.is_superset(&["accounts", "catalog", "gateway", "wallet"].into()),
+        "{services:?}"
+    );
     assert!(
         exemplars.len() >= EXEMPLARS && traces.len() >= TRACES && failed >= FAILED,
         "{} exemplars of {} traces, {failed} of failures",

@@ -86,10 +86,11 @@ fn has_data(system: &System, load: &Load, query: &Query, text: &str) -> Result<b
         }
         "jaeger" => {
             let parameter = |name: &str| query.target[name].as_str().unwrap_or_default();
+            let tags = as_json(parameter("tags"));
             let asked = [
                 ("service", parameter("service")),
                 ("operation", parameter("operation")),
-                ("tags", parameter("tags")),
+                ("tags", &*tags),
                 ("limit", "20"),
             ];
             let asked: Vec<_> = asked.into_iter().filter(|(_, value)| !value.is_empty()).collect();
@@ -98,6 +99,13 @@ fn has_data(system: &System, load: &Load, query: &Query, text: &str) -> Result<b
         }
         other => Err(format!("nobody provisions the data source {other:?}")),
     }
+}
+
+/// Grafana's form takes tags as logfmt (`error=true`), and asks Jaeger with an object of strings.
+fn as_json(tags: &str) -> String {
+    let pairs: BTreeMap<&str, &str> =
+        tags.split_whitespace().filter_map(|it| it.split_once('=')).collect();
+    if pairs.is_empty() { String::new() } else { json!(pairs).to_string() }
 }
 
 /// The queries that may have no data while nothing is wrong, by their places, and the fault that fills each.

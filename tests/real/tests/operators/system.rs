@@ -2,12 +2,11 @@
 
 use std::{
     fs,
-    path::{Path, PathBuf},
+    path::PathBuf,
     thread,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use anyhow::Result;
 use real::stack::{Exporter, Ports, Stack};
 use serde::Deserialize;
 use tempfile::TempDir;
@@ -22,6 +21,14 @@ use crate::{
 pub(super) const SERVICES: [&str; 6] =
     ["gateway", "accounts", "catalog", "wallet", "sidecar", "prober"];
 
+/// How long things take.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Pace {
+    Usual,
+    /// Minutes of rules and routes are seconds, and the prober walks each second.
+    Hurried,
+}
+
 /// MusicWallet over PostgreSQL, a process each, and what is beside it. Dropped from the first field on: callers before those they call.
 pub(super) struct System {
     pub(super) prober: Process,
@@ -33,10 +40,13 @@ pub(super) struct System {
 }
 
 impl System {
-    /// `start` is one of those of [`Stack`].
-    pub(super) fn start(start: fn(Ports, &Path) -> Result<Stack>, more: &[(&str, &str)]) -> System {
+    pub(super) fn start(pace: Pace, more: &[(&str, &str)]) -> System {
         let data = tempfile::tempdir().unwrap();
-        let stack = start(Ports::Free, data.path()).unwrap();
+        let (stack, probes) = match pace {
+            Pace::Usual => (Stack::start(Ports::Free, data.path()), "30s"),
+            Pace::Hurried => (Stack::start_hurried(Ports::Free, data.path()), "1s"),
+        };
+        let stack = stack.unwrap();
         let server = Server::start();
         let postgres = Exporter::of_postgres(&server.url(), Ports::Free, data.path()).unwrap();
         let destinations = [
@@ -50,7 +60,7 @@ impl System {
         settings.extend(more);
         let databases = Databases::on(server.url());
         let app = App::start_over(Some(databases), Shape::Each, &settings);
-        let prober = prober(&app);
+        let prober = prober(&app, probes);
         let system = System { prober, app, postgres, stack, server, _data: data };
         system.watch();
         system
@@ -87,7 +97,7 @@ impl System {
     }
 }
 
-fn prober(app: &App) -> Process {
+fn prober(app: &App, interval: &str) -> Process {
     let password = app.data.path().join("prober-password");
     fs::write(&password, "a password of the prober\n").unwrap();
     let gateway = app.url("gateway", "api");
@@ -98,7 +108,7 @@ fn prober(app: &App) -> Process {
         &[
             ("PROBER_GATEWAY_URL", &gateway),
             ("PROBER_PASSWORD_FILE", password.to_str().unwrap()),
-            ("PROBER_INTERVAL", "5s"),
+            ("PROBER_INTERVAL", interval),
             ("OTEL_EXPORTER_OTLP_ENDPOINT", &sidecar),
         ],
     )
@@ -170,20 +180,30 @@ impl Load {
 struct Running {
     process: Process,
     answers: PathBuf,
+    /// Written last.
+    report: PathBuf,
+    /// When it is over at the latest.
+    deadline: Instant,
 }
 
 impl Running {
     fn start(app: &App, rate: f64, seconds: u64) -> Running {
         let [answers, report] = ["answers.jsonl", "report.json"].map(|it| app.data.path().join(it));
-        let (url, seconds, rate) =
+        fs::write(&report, "").unwrap(); // not that of the load before
+        let (url, duration, rate) =
             (app.url("gateway", "api"), format!("{seconds}s"), rate.to_string());
         let mut arguments = vec!["loadtest", "--url", &url, "--people", "5", "--rate", &rate];
-        arguments.extend(["--duration", &seconds, "--trace-ids", answers.to_str().unwrap()]);
+        arguments.extend(["--duration", &duration, "--trace-ids", answers.to_str().unwrap()]);
         arguments.extend(["--report", report.to_str().unwrap()]);
-        Running { process: app.command(&arguments), answers }
+        let deadline = Instant::now() + Duration::from_secs(seconds + 30);
+        Running { process: app.command(&arguments), answers, report, deadline }
     }
 
     fn ended(self) -> Vec<Answer> {
+        let written = || fs::metadata(&self.report).is_ok_and(|it| it.len() > 0);
+        while !written() && Instant::now() < self.deadline {
+            thread::sleep(Duration::from_millis(100));
+        }
         let (code, _, stderr) = self.process.end();
         assert_eq!(code, Some(0), "{stderr}");
         let text = fs::read_to_string(self.answers).unwrap();
