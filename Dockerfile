@@ -7,7 +7,7 @@ FROM rust:1.95.0-bookworm AS manifests
 WORKDIR /src
 COPY . .
 RUN find . -type f ! -name Cargo.toml ! -name Cargo.lock ! -path '*/src/lib.rs' ! -path '*/src/main.rs' ! -path ./tests/real/lib.rs -delete
-RUN find . -type f -name '*.rs' -exec sh -c 'for file; do echo "fn main() {}" >"$file"; done' sh {} +
+RUN find . -type f -name '*.rs' | xargs -n 1 sh -c 'echo "fn main() {}" >"$0"'
 RUN find . -type d -empty -delete
 
 FROM rust:1.95.0-bookworm AS build

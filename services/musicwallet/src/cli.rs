@@ -75,7 +75,7 @@ pub(crate) fn command() -> Command {
                 .about("Ask what runs on this machine whether it is ready: exits with 0, or with 1 and says why not")
                 .after_help(
                     "It asks the internal port of the same settings (GATEWAY_INTERNAL_LISTEN), and waits for 2 s at most. Without a \
-                     target it asks for all services.",
+                     target it asks for all that one process holds.",
                 )
                 .args_conflicts_with_subcommands(true)
                 .args(all_settings())

@@ -30,7 +30,7 @@ fn main() -> ExitCode {
             None => unreachable!("clap demands a target"),
         },
         Some(("health", matches)) => match matches.subcommand() {
-            None => health::run(matches, &Target::ALL),
+            None => health::run(matches, &Target::TOGETHER),
             Some((name, matches)) => health::run(matches, &[Target::named(name)]),
         },
         Some(("migrate", matches)) => databases::migrate(matches),

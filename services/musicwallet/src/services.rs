@@ -132,7 +132,8 @@ impl Settings {
                 ("WALLET_DATABASE_PASSWORD_FILE", &config.database_password_file)
             }
             // The prober makes its file where it is missing.
-            Settings::Gateway(_) | Settings::Prober(_) => return,
+            // Where it is missing, the prober makes it; production wants it to be there.
+            Settings::Prober(_) | Settings::Gateway(_) => return,
         };
         let Some(path) = file else { return };
         if let Err(cause) = fs::read(path) {
