@@ -183,14 +183,26 @@ impl Prometheus {
     /// # Errors
     /// It cannot be reached, or refuses the query.
     pub fn query_range(&self, promql: &str, from: f64, to: f64, step: f64) -> Result<Vec<Series>> {
+        let [from, to, step] = [from, to, step].map(|it| it.to_string());
+        let query = [("query", promql), ("start", &*from), ("end", &*to), ("step", &*step)];
+        self.matrix("/api/v1/query_range", &query)
+    }
+
+    /// The samples of a selector with a range (`up[1m]`) until a time, in seconds since 1970, as they were scraped.
+    ///
+    /// # Errors
+    /// It cannot be reached, or refuses the selector.
+    pub fn samples(&self, selector: &str, time: f64) -> Result<Vec<Series>> {
+        self.matrix("/api/v1/query", &[("query", selector), ("time", &time.to_string())])
+    }
+
+    fn matrix(&self, path: &str, query: &[(&str, &str)]) -> Result<Vec<Series>> {
         #[derive(Deserialize)]
         struct Answered {
             metric: BTreeMap<String, String>,
             values: Vec<(f64, String)>,
         }
-        let [from, to, step] = [from, to, step].map(|it| it.to_string());
-        let query = [("query", promql), ("start", &*from), ("end", &*to), ("step", &*step)];
-        let answer = self.program.get(HTTP, "/api/v1/query_range", &query)?;
+        let answer = self.program.get(HTTP, path, query)?;
         let series: Vec<Answered> = serde_json::from_value(answer["data"]["result"].clone())?;
         let series = series.into_iter().map(|it| {
             let points = it.values.into_iter().map(|(time, value)| Ok((time, value.parse()?)));

@@ -126,8 +126,8 @@ pub(super) struct Answer {
 pub(super) const RATE: f64 = 40.0;
 /// Long enough that the failures in its middle, and the calm at its end, are within what panels look back to, which is 20 s.
 const SECONDS: u64 = 55;
-/// The wallet is frozen when it has answered so many requests, a third of the load, and so long, which is longer than its callers wait.
-const SERVED: u64 = 150;
+/// The wallet is frozen when it has answered so many requests, a while after the load has begun, and so long, which is longer than its callers wait.
+const SERVED: u64 = 80;
 const FROZEN: Duration = Duration::from_secs(4);
 /// So long after its thaw all failures are over.
 const OVER: f64 = 12.0;
