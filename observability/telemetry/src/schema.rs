@@ -16,7 +16,8 @@ pub(crate) const RUNTIME_TASKS: &str = "tokio_runtime_alive_tasks";
 pub(crate) const RUNTIME_QUEUE: &str = "tokio_runtime_global_queue_depth";
 
 /// What `/metrics` says about the gauges above.
-pub(crate) const HELP: [(&str, Unit, &str); 4] = [
+pub(crate) const HELP: [(&str, Unit, &str); 5] = [
+    (DB_DURATION, Unit::Seconds, "Time that a statement takes, the wait for a connection included"),
     (
         STDOUT_DROPPED,
         Unit::Count,

@@ -5,7 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
+use metrics::{
+    Counter, Gauge, Histogram, counter, describe_counter, describe_gauge, describe_histogram,
+    gauge, histogram,
+};
 use sqlx::{
     Connection as _, PgConnection, PgPool, Postgres, Sqlite, SqlitePool,
     pool::PoolConnection,
@@ -280,6 +283,20 @@ struct Meter {
 
 impl Meter {
     fn new(pool: String) -> Meter {
+        describe_gauge!("db_client_connection_count", "Connections that are open, by what they do");
+        describe_gauge!("db_client_connection_max", "Connections that may be open");
+        describe_gauge!(
+            "db_client_connection_pending_requests",
+            "Statements and transactions that wait for a connection"
+        );
+        describe_counter!(
+            "db_client_connection_timeouts_total",
+            "Waits for a connection that were given up"
+        );
+        describe_histogram!(
+            "db_client_connection_wait_time_seconds",
+            "Time that waits for a connection took"
+        );
         let count = |state: &'static str| {
             gauge!("db_client_connection_count",
                 "db_client_connection_pool_name" => pool.clone(), "db_client_connection_state" => state)

@@ -79,6 +79,9 @@ fn every_alert_has_its_four_cases() {
             let name = text(&test["name"]);
             let (alert, case) =
                 name.split_once(": ").unwrap_or_else(|| panic!("{name} names no alert"));
+            if alert == "recording" {
+                continue;
+            }
             let case = (alert.to_owned(), case.to_owned());
             let before = cases.insert(case, test.clone());
             assert!(before.is_none(), "{name} is there twice");

@@ -3,12 +3,14 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
+    io::Write as _,
+    process::{Command, Stdio},
     thread,
     time::{Duration, Instant},
 };
 
 use axum::{Router, routing::get};
-use real::stack::{Ports, Prometheus, Sample};
+use real::stack::{Ports, Prometheus, Sample, tool};
 use tokio::{net::TcpListener, runtime::Runtime};
 
 use super::objectives::objectives;
@@ -76,6 +78,28 @@ fn every_operation_belongs_to_a_journey_and_every_journey_has_objectives() {
     // Files take as long as they are.
     let timed = journeys.into_keys().filter(|(_, journey)| journey != "import");
     assert_eq!(of("latency"), timed.collect());
+}
+
+/// What promtool complains of, and why it stays.
+const COMPLAINT: &str = "db_client_connection_count non-histogram and non-summary metrics should not have \"_count\" suffix";
+
+#[test]
+fn promtool_finds_nothing_in_our_metrics_but_a_name_of_the_semantic_conventions() {
+    let app = App::start(Shape::One);
+    let token = app.someone("metra");
+    app.get("/api/musics", &token);
+    for service in SERVICES.into_iter().chain(["sidecar"]) {
+        let metrics = app.internal(service, "/metrics").text;
+        assert!(metrics.lines().count() > 50, "{service}: {metrics}");
+        let mut promtool = Command::new(tool("promtool").unwrap());
+        promtool.args(["check", "metrics"]).stdin(Stdio::piped()).stderr(Stdio::piped());
+        let mut promtool = promtool.stdout(Stdio::null()).spawn().unwrap();
+        promtool.stdin.take().unwrap().write_all(metrics.as_bytes()).unwrap();
+        let said = promtool.wait_with_output().unwrap().stderr;
+        let said = String::from_utf8(said).unwrap();
+        let wrong: Vec<_> = said.lines().filter(|it| *it != COMPLAINT).collect();
+        assert!(wrong.is_empty(), "{service}: {wrong:#?}");
+    }
 }
 
 #[test]
