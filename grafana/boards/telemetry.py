@@ -240,7 +240,7 @@ BOARD = Dashboard(
                 "Alerts that Prometheus sends to Alertmanager, notifications that it sends on, and alerts of which the sidecar is told.",
                 [
                     promql("sum(rate(prometheus_notifications_sent_total[$__rate_interval]))", "to Alertmanager"),
-                    promql(rate("alertmanager_notifications_total", 'integration="webhook"', "integration"), "by {{integration}}"),
+                    promql(rate("alertmanager_notifications_total", 'integration=~"webhook|pagerduty|email"', "integration"), "by {{integration}}"),
                     promql(rate("sidecar_alerts_received_total", "", "status"), "at the sidecar, {{status}}"),
                 ],
                 [to("overview"), look("alertmanager_notifications_total")],
@@ -254,7 +254,7 @@ BOARD = Dashboard(
                     promql("sum(rate(prometheus_notifications_errors_total[$__rate_interval]))", "to Alertmanager, failed"),
                     promql("sum(rate(prometheus_notifications_dropped_total[$__rate_interval]))", "to Alertmanager, dropped"),
                     promql(
-                        rate("alertmanager_notifications_failed_total", 'integration="webhook"', "integration"),
+                        rate("alertmanager_notifications_failed_total", 'integration=~"webhook|pagerduty|email"', "integration"),
                         "by {{integration}}, failed",
                     ),
                 ],

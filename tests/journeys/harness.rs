@@ -483,7 +483,6 @@ impl Process {
     }
 
     /// Forgets its log lines so far: hours have gigabytes of them.
-    #[allow(dead_code, reason = "only tests/real, which has this file too, runs for hours")]
     pub(crate) fn forget_logs(&self) {
         self.stdout.lock().unwrap().retain(|line| line.starts_with(LISTENING));
     }
@@ -610,10 +609,8 @@ pub(crate) struct Span {
     pub(crate) name: String,
     pub(crate) tags: HashMap<String, Value>,
     /// Microseconds since 1970.
-    #[allow(dead_code, reason = "tests/real, which has this file too, compares it with metrics")]
     pub(crate) start: u64,
     /// Microseconds.
-    #[allow(dead_code, reason = "as of the start")]
     pub(crate) duration: u64,
 }
 

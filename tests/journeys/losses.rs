@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    harness::{App, Shape, eventually},
+    harness::{App, Process, Shape, eventually},
     table::{Table, asked},
 };
 
@@ -154,6 +154,7 @@ fn without_a_collector_memory_is_bounded_losses_are_counted_and_the_end_is_near(
         let memory = |app: &App| SERVICES.map(|it| app.process(it).memory("VmRSS:"));
         let before = memory(&app);
         flood(&app, requests);
+        app.processes.iter().for_each(Process::forget_logs);
         for ((service, before), after) in SERVICES.iter().zip(before).zip(memory(&app)) {
             table.grew(&format!("resident, {service}"), 10, before, after);
         }

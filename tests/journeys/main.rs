@@ -3,6 +3,7 @@
 mod alerts;
 mod bad_input;
 mod contract;
+#[expect(dead_code, reason = "tests/real uses the rest of it")]
 mod harness;
 mod importing;
 mod library;

@@ -8,6 +8,7 @@
 mod account;
 mod bodies;
 mod client;
+mod ending;
 mod exchange;
 mod form;
 mod hashing;
@@ -95,6 +96,7 @@ pub async fn router(config: &Config, parts: &Parts) -> anyhow::Result<Router> {
     let verifier = Arc::new(Verifier::fixed(signer.keys())?);
     meter::start();
     tokio::spawn(sweep::run(db.clone(), parts.stopping.clone()));
+    tokio::spawn(ending::watch(db.clone(), parts.stopping.clone()));
     let (hashers, throttle) = (Hashers::new(hashers(config)), Throttle::new());
     let accounts = Accounts { db, signer, verifier, hashers, throttle };
     Ok(documented(routes().with_state(accounts), &ABOUT))

@@ -21,6 +21,7 @@ pub(crate) fn start() {
         "Browser sessions ended by signing out or by another password"
     );
     describe_counter!("accounts_exchanges_total", "Credentials exchanged for assertions");
+    describe_gauge!("accounts_tokens_ending", "Named tokens that end within 7 days");
     describe_gauge!("accounts_hashers_busy", "Passwords being hashed");
     describe_gauge!("accounts_hashers_limit", "Passwords that may be hashed at once");
     describe_histogram!("accounts_hash_duration_seconds", "Time that one password hash takes");
@@ -70,6 +71,11 @@ pub(crate) fn signed_in(result: &'static str) {
 /// A credential came to be exchanged. `scheme`: token, session, basic, other; `result` as with [`signed_in`].
 pub(crate) fn exchanged(scheme: &'static str, result: &'static str) {
     counter!("accounts_exchanges_total", "scheme" => scheme, "result" => result).increment(1);
+}
+
+/// So many tokens that people have named end within 7 days.
+pub(crate) fn ending(tokens: i64) {
+    gauge!("accounts_tokens_ending").set(tokens as f64);
 }
 
 /// The handles of what is measured about hashing: taken once, because it happens on threads for blocking work.

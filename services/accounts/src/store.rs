@@ -29,6 +29,12 @@ pub(crate) static MIGRATIONS: Migrations = Migrations {
             sqlite: include_str!("../migrations/sqlite/0002_sessions.sql"),
             postgres: include_str!("../migrations/postgres/0002_sessions.sql"),
         },
+        Migration {
+            version: 3,
+            name: "tokens_by_end",
+            sqlite: include_str!("../migrations/sqlite/0003_tokens_by_end.sql"),
+            postgres: include_str!("../migrations/postgres/0003_tokens_by_end.sql"),
+        },
     ],
 };
 
@@ -298,6 +304,13 @@ pub(crate) async fn drop_tokens(tx: &mut Tx, user: i64, now: i64, most: i64) -> 
          (SELECT id FROM tokens WHERE user_id = $1 AND expires_at > $2 ORDER BY last_used_at DESC, id DESC LIMIT $3)";
     tx.query("DELETE tokens", TEXT).bind(user).bind(now).bind(most).execute().await?;
     Ok(())
+}
+
+/// How many tokens that people have named end after `now` and not after `until`. The words of the condition are those of the index.
+pub(crate) async fn ending_tokens(db: &Db, now: i64, until: i64) -> Result<i64, Error> {
+    const TEXT: &str = "SELECT count(*) FROM tokens WHERE name <> 'sign-in' AND expires_at > $1 AND expires_at <= $2";
+    let (tokens,) = db.query("SELECT tokens", TEXT).bind(now).bind(until).fetch_one().await?;
+    Ok(tokens)
 }
 
 /// Whose credential it is.

@@ -91,7 +91,7 @@ impl Target {
 /// The settings of one service.
 #[derive(Clone, Debug)]
 pub(crate) enum Settings {
-    Sidecar(sidecar::Config),
+    Sidecar(Box<sidecar::Config>), // it has twice as much as the others
     Accounts(accounts::Config),
     Catalog(catalog::Config),
     Wallet(wallet::Config),
@@ -108,7 +108,7 @@ impl Settings {
                 for (variable, message) in config.open_to_others() {
                     reader.mistake(variable, message);
                 }
-                Some(Settings::Sidecar(config))
+                Some(Settings::Sidecar(Box::new(config)))
             }
             Target::Accounts => Part::read(reader).map(Settings::Accounts),
             Target::Catalog => Part::read(reader).map(Settings::Catalog),

@@ -13,7 +13,7 @@ use clap::Parser;
 use real::stack::{Ports, Stack};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Starts Jaeger, Loki, Prometheus, Alertmanager and node_exporter with the configuration files of this repository, and ends them on Ctrl-C.
+/// Starts Jaeger, Loki, Prometheus, Alertmanager and the exporter of this machine with the configuration files of this repository, and ends them on Ctrl-C.
 #[derive(Parser)]
 struct Options {
     /// Listen on any free ports instead of the usual ones.

@@ -606,7 +606,7 @@ fn profile_core_runs_as_the_file_says() {
     }
 }
 
-/// postgres_exporter, with the role and the settings that docker-compose.yml gives it.
+/// The exporter of PostgreSQL, with the role and the settings that docker-compose.yml gives it.
 fn exporter_sees_the_databases(network: &Network, secrets: &Path, volumes: &Path) {
     let full = Compose::of("full");
     let service = full.service("postgres_exporter");

@@ -174,15 +174,17 @@ fn lost_by_services(app: &App) -> f64 {
     SERVICES.into_iter().map(lost).sum()
 }
 
-/// Fills the spool's disk until senders are told to come back.
+/// Fills the spool's disk until senders are told to come back, be it with ever so little.
 fn until_full(app: &App) {
     let client = Client::new();
-    let refused = eventually("the disk is full", || {
-        let answer = send(&client, app.process("sidecar"), spans(1, 50, &"x".repeat(20 << 10)));
-        if answer.status() == 200 { Err("there is room") } else { Ok(answer) }
-    });
-    assert_eq!(refused.status(), 503, "{refused:?}");
-    assert_eq!(refused.headers()["retry-after"], "1");
+    for name in ["x".repeat(20 << 10), "x".repeat(20)] {
+        let refused = eventually("the disk is full", || {
+            let answer = send(&client, app.process("sidecar"), spans(1, 50, &name));
+            if answer.status() == 200 { Err("there is room") } else { Ok(answer) }
+        });
+        assert_eq!(refused.status(), 503, "{refused:?}");
+        assert_eq!(refused.headers()["retry-after"], "1");
+    }
 }
 
 /// While the spool cannot be written: requests do not notice, senders are told to come back, what they cannot keep is counted by them. What
@@ -212,9 +214,7 @@ fn nothing_can_be_written(app: &App, table: &mut Table) -> Ended {
 fn people_for_a_while(app: &App) -> Ended {
     let seconds = asked("DAY_SECONDS", 5);
     let load = Load::start(app, DAY_RATE, seconds);
-    until(Instant::now() + Duration::from_secs(seconds), || {
-        app.processes.iter().for_each(Process::forget_logs);
-    });
+    thread::sleep(Duration::from_secs(seconds)); // who waits for an end has less patience
     load.ended()
 }
 
@@ -476,12 +476,13 @@ fn many_lines_without_a_loki(day: &str, fault: &str) {
         received,
         number(&books, "delivered") + lost,
     );
-    let there = number(&books, "delivered");
+    // What was sent and not answered may be there all the same when the spool has no more place for it.
+    let delivered = number(&books, "delivered");
     let shown = eventually("Loki has them all", || match all_lines(&loki) {
-        shown if shown == there => Ok(shown),
-        other => Err(format!("{other} of {there}")),
+        shown if shown >= delivered => Ok(shown),
+        shown => Err(format!("{shown} of {delivered}")),
     });
-    table.equal("there in Loki, of those delivered", there, shown);
+    table.between("there in Loki, of those delivered or dropped", delivered, received, shown);
     table.judge();
     app.stop();
 }

@@ -2,7 +2,9 @@
 
 use std::process::Command;
 
-use crate::harness::{App, Shape};
+use serde_json::json;
+
+use crate::harness::{App, Reply, Shape};
 
 /// The document as Chromium has it after its scripts ran, and what it wrote to its console.
 fn open(url: &str, arguments: &[&str]) -> (String, String) {
@@ -30,6 +32,16 @@ fn a_real_browser_renders_every_page_of_the_console_without_a_complaint() {
         let whole = trace.names().iter().any(|name| name == "gateway: GET /api/musics");
         if whole { Ok(()) } else { Err(format!("{:?}", trace.names())) }
     });
+    let alert = json!({
+        "status": "firing",
+        "labels": {"alertname": "TargetDown", "severity": "page"},
+        "annotations": {"summary": "The catalog does not answer.", "runbook_url": "https://example.org/runbook"},
+        "startsAt": "2026-11-26T03:29:32.821Z",
+        "fingerprint": "8bceae1616a48045",
+    });
+    let told = app.client().post(format!("{}/alerts", app.url("sidecar", "internal")));
+    let told = Reply::to(told.json(&json!({"version": "4", "alerts": [alert]})));
+    assert_eq!(told.status, 204, "{told:?}");
     let console = app.url("sidecar", "console");
     for (path, shown) in [
         ("/".to_owned(), "GET /api/musics"),
@@ -38,7 +50,7 @@ fn a_real_browser_renders_every_page_of_the_console_without_a_complaint() {
         ("/services".to_owned(), "gateway"),
         ("/metrics".to_owned(), "http_server_request_duration_seconds"),
         ("/delivery".to_owned(), "From the services to here"),
-        ("/alerts".to_owned(), "told nothing yet"),
+        ("/alerts".to_owned(), "The catalog does not answer."),
     ] {
         let (document, complaints) = open(&format!("{console}{path}"), &[]);
         // Long names may break at their underscores.

@@ -463,6 +463,13 @@ mod tests {
     }
 
     #[test]
+    fn silence_is_told_as_what_it_may_mean() {
+        let told = watchdog(Some(1), true).into_string();
+        assert!(told.contains("silent") && told.contains("For more than 5 minutes"), "{told}");
+        assert!(told.contains("what fires now is not told here"), "{told}");
+    }
+
+    #[test]
     fn a_share_keeps_its_nines() {
         assert_eq!(exact(0.999), "99.9 %");
         assert_eq!(exact(0.9995), "99.95 %");

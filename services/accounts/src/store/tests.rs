@@ -30,3 +30,22 @@ async fn a_database_of_before_keeps_its_people_and_their_tokens() {
     assert_eq!(listed[0]["name"], "sign-in");
     assert_eq!(listed[0]["expires_at"], "1970-01-01T00:00:00.003Z");
 }
+
+#[tokio::test]
+async fn named_tokens_that_end_soon_are_counted_and_no_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = TestDatabase::new(folder.path(), "accounts");
+    let telemetry = Telemetry::disabled("test");
+    let db = Db::open(database.location(), None, &MIGRATIONS, &telemetry).await.unwrap();
+    let (username, key, looks) = ("Ada", "ada", "ada");
+    let user =
+        NewUser { username, key, looks, email: "a@example.org", password_hash: "hash", now: 1 };
+    let user = insert_user(&db, &user).await.unwrap();
+    let mut tx = db.begin().await.unwrap();
+    let all = [("ended", 100), ("soon", 101), ("soon, too", 200), ("later", 201), ("sign-in", 150)];
+    for (at, (name, expires)) in all.into_iter().enumerate() {
+        insert_token(&mut tx, user, name, vec![at as u8], 1, expires).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+    assert_eq!(ending_tokens(&db, 100, 200).await.unwrap(), 2);
+}

@@ -92,3 +92,20 @@ async fn of_twenty_one_the_longest_unused_goes() {
     service.sql("UPDATE tokens SET expires_at = 1 WHERE id = 3").await;
     assert_eq!(service.get("/tokens", &ada).await.json.as_array().unwrap().len(), 19);
 }
+
+#[tokio::test]
+async fn tokens_that_end_within_a_week_are_counted_from_the_start_on() {
+    let mut service = Service::start().await;
+    let ada = service.someone("ada").await;
+    for name in ["soon", "later"] {
+        let made = service.write(Method::POST, "/tokens", &ada, json!({"name": name})).await;
+        assert_eq!(made.status, 201, "{made:?}");
+    }
+    // As 84 days would, and 82 for one of them. That of signing in has as little left, and does not count.
+    service.sql("UPDATE tokens SET expires_at = expires_at - 7257600000").await;
+    service.sql("UPDATE tokens SET expires_at = expires_at + 172800000 WHERE name = 'later'").await;
+    service.restart().await;
+    while service.metric("accounts_tokens_ending") != 1.0 {
+        tokio::task::yield_now().await;
+    }
+}

@@ -38,8 +38,11 @@ fn any_values() -> BTreeMap<String, String> {
     values
 }
 
-/// Every PromQL and LogQL that is shipped, and where.
-fn queries() -> (Vec<(String, String)>, Vec<(String, String)>) {
+/// Queries, each after its place.
+type Placed = Vec<(String, String)>;
+
+/// Every PromQL and every LogQL that is shipped.
+fn queries() -> (Placed, Placed) {
     let values = any_values();
     let (mut promql, mut logql) = (Vec::new(), Vec::new());
     for dashboard in dashboards() {
@@ -119,9 +122,11 @@ pub(super) fn each_exists(system: &System) {
         let series = prometheus.series(&selectors).unwrap_or_default();
         for metric in &named.metrics {
             let of_it = |it: &&BTreeMap<String, String>| it["__name__"] == *metric;
-            if is_of_prometheus_itself(metric) || schema.knows_metric(metric) {
-            } else if recorded.contains(&**metric) {
-            } else if let Some(one) = series.iter().find(of_it) {
+            let ours = schema.knows_metric(metric) || recorded.contains(&**metric);
+            if ours || is_of_prometheus_itself(metric) {
+                continue;
+            }
+            if let Some(one) = series.iter().find(of_it) {
                 let job = one.get("job").cloned().unwrap_or_default();
                 foreign.insert(metric.clone(), job);
             } else {
@@ -156,7 +161,7 @@ pub(super) fn each_exists(system: &System) {
 }
 
 /// What Loki adds to a line, and OpenTelemetry's data model has beside attributes.
-const OF_LOKI: [&str; 11] = [
+const OF_LOKI: [&str; 12] = [
     "service_name",
     "deployment_environment_name",
     "detected_level",
@@ -168,6 +173,7 @@ const OF_LOKI: [&str; 11] = [
     "scope_name",
     "__error__",
     "target",
+    "duration_ms", // of the line of a request
 ];
 
 /// The names before a comparison, and those that are grouped by.

@@ -67,7 +67,7 @@ fn every_operation_belongs_to_a_journey_and_every_journey_has_objectives() {
             journey.unwrap_or_else(|| panic!("prometheus.yml gives no journey to {labels:?}"));
         *journeys.entry((labels["service_name"].clone(), journey.clone())).or_default() += 1;
     }
-    println!("{operations} operations: {journeys:?}");
+    eprintln!("{operations} operations: {journeys:?}");
     let of = |kind: &str| -> BTreeSet<(String, String)> {
         let all = objectives().into_iter().filter(|it| it.kind == kind);
         all.map(|it| (it.service, it.journey)).collect()

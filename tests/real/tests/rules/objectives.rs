@@ -236,7 +236,7 @@ fn every_objective_pages_for_a_fault_and_is_quiet_otherwise() {
             });
         }
     });
-    println!("{} objectives", all.len());
+    eprintln!("{} objectives", all.len());
     assert!(all.len() > 20, "{}", all.len());
 }
 
