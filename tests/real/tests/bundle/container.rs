@@ -167,10 +167,10 @@ exec setpriv --no-new-privs --bounding-set=-all,+setuid,+setgid,+sys_chroot --in
 "#;
 
 impl Container {
-    /// Starts it in a copy of `image`, with what an engine adds to every container.
+    /// Starts it in a copy of `image`, with what an engine adds to every container. The copy's files are links: nobody can write to them.
     pub(super) fn start(network: &Network, image: &Path, spec: Spec) -> Container {
         let root = tempfile::tempdir().unwrap();
-        let copied = Command::new("cp").arg("-a").arg(image.join(".")).arg(root.path()).status();
+        let copied = Command::new("cp").arg("-al").arg(image.join(".")).arg(root.path()).status();
         assert!(copied.unwrap().success());
         fs::set_permissions(root.path(), unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
         fs::create_dir_all(root.path().join("etc")).unwrap();
