@@ -434,7 +434,9 @@ fn many_lines_without_a_loki(day: &str, fault: &str) {
     let mut app = app(&[
         ("SIDECAR_LOGS_ENDPOINT", &logs),
         ("SIDECAR_SPOOL_SIZE", "4MiB"),
-        ("SIDECAR_LOGS_MEMORY", "1MiB"), // full before it is measured
+        // What is kept for the console is full before it is measured.
+        ("SIDECAR_LOGS_MEMORY", "1MiB"),
+        ("SIDECAR_TRACES_MEMORY", "1MiB"),
     ]);
     let mut table = Table::new(&format!("{day} for {seconds} s, at {LINES} lines/s"));
     let mut flood = Flood::new();
