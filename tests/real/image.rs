@@ -1,6 +1,8 @@
 //! `tests/real/image`: the Dockerfile without an engine. Its RUN lines are run in a folder for each stage, with the Rust of this machine, from
 //! a copy of just the files that an engine would be sent; then what the last stage adds to its base is measured.
 
+#![expect(clippy::print_stdout, reason = "printing is what it is for")]
+
 use std::{
     env, fs,
     path::{Path, PathBuf},
