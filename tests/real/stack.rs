@@ -47,10 +47,13 @@ impl Stack {
     /// # Errors
     /// What kept each of them from starting; none is left running then.
     pub fn start(ports: Ports, data: &Path) -> Result<Stack> {
-        Stack::start_by(ports, data, Prometheus::start, Alertmanager::start)
+        let stack = Stack::start_by(ports, data, Prometheus::start, Alertmanager::start)?;
+        stack.watch()?;
+        Ok(stack)
     }
 
-    /// The same, but what takes Prometheus and Alertmanager minutes takes seconds.
+    /// The same, but what takes Prometheus and Alertmanager minutes takes seconds; and they do not know of each other before
+    /// [`Stack::watch`], so that no alert is told before its receiver is there.
     ///
     /// # Errors
     /// As for the other.
@@ -75,11 +78,7 @@ impl Stack {
         });
         match (jaeger, loki, prometheus, alertmanager, node) {
             (Ok(jaeger), Ok(loki), Ok(prometheus), Ok(alertmanager), Ok(node)) => {
-                let stack = Stack { jaeger, loki, prometheus, alertmanager, node };
-                for (job, address) in stack.watched() {
-                    stack.prometheus.watch(job, address)?;
-                }
-                Ok(stack)
+                Ok(Stack { jaeger, loki, prometheus, alertmanager, node })
             }
             (jaeger, loki, prometheus, alertmanager, node) => {
                 let errors: [Option<Error>; 5] =
@@ -94,15 +93,19 @@ impl Stack {
         }
     }
 
-    /// The jobs of Prometheus for what is here, and where their metrics are.
-    fn watched(&self) -> [(&'static str, SocketAddr); 5] {
-        [
+    /// Has Prometheus scrape what is here, and tell Alertmanager of alerts.
+    ///
+    /// # Errors
+    /// A file cannot be written.
+    pub fn watch(&self) -> Result<()> {
+        let jobs: [(&str, SocketAddr); 5] = [
             ("jaeger", self.jaeger.metrics()),
             ("loki", self.loki.address()),
             ("prometheus", self.prometheus.address()),
             ("alertmanager", self.alertmanager.address()),
             ("node", self.node.address()),
-        ]
+        ];
+        jobs.into_iter().try_for_each(|(job, address)| self.prometheus.watch(job, address))
     }
 
     /// That all of them still run.

@@ -32,7 +32,15 @@ const KIND: Kind = Kind {
 };
 
 /// The same, but scrapes and evaluates each second, and the windows and durations of its rules are those for tests.
-const HURRIED: Kind = Kind { prepare: |data| hurried(&data.join("config")), ..KIND };
+const HURRIED: Kind = Kind {
+    prepare: |data| hurried(&data.join("config")),
+    configure: |command, addresses, data| {
+        (KIND.configure)(command, addresses, data);
+        // Or what fired before it knew Alertmanager is told after a minute.
+        command.arg("--rules.alert.resend-delay=1s");
+    },
+    ..KIND
+};
 
 /// Prometheus, running.
 #[derive(Debug)]

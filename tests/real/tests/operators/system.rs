@@ -25,7 +25,7 @@ pub(super) const SERVICES: [&str; 6] =
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Pace {
     Usual,
-    /// Minutes of rules and routes are seconds, and the prober walks each second.
+    /// Minutes of rules and routes are seconds, and the prober walks every two seconds.
     Hurried,
 }
 
@@ -44,7 +44,7 @@ impl System {
         let data = tempfile::tempdir().unwrap();
         let (stack, probes) = match pace {
             Pace::Usual => (Stack::start(Ports::Free, data.path()), "30s"),
-            Pace::Hurried => (Stack::start_hurried(Ports::Free, data.path()), "1s"),
+            Pace::Hurried => (Stack::start_hurried(Ports::Free, data.path()), "2s"),
         };
         let stack = stack.unwrap();
         let server = Server::start();
@@ -83,6 +83,7 @@ impl System {
         prometheus.scrape(&targets).unwrap();
         prometheus.watch("postgres", self.postgres.address()).unwrap();
         self.stack.alertmanager.tell(&self.app.url("sidecar", "internal")).unwrap();
+        self.stack.watch().unwrap();
         // Besides those of the stack.
         let expected = 5 + 1 + SERVICES.len();
         eventually("every target is up", || {
@@ -126,13 +127,13 @@ pub(super) struct Answer {
 pub(super) const RATE: f64 = 40.0;
 /// Long enough that the failures in its middle, and the calm at its end, are within what panels look back to, which is 20 s.
 const SECONDS: u64 = 55;
-/// The wallet is frozen when it has answered so many requests, a while after the load has begun, and so long, which is longer than its callers wait.
-const SERVED: u64 = 80;
+/// The catalog is frozen when it has answered so many requests, a while after the load has begun, and so long, which is longer than its callers wait.
+const SERVED: u64 = 200;
 const FROZEN: Duration = Duration::from_secs(4);
 /// So long after its thaw all failures are over.
 const OVER: f64 = 12.0;
 
-/// A load. In its first half the wallet does not answer for a while, and requests fail.
+/// A load. In its first half the catalog does not answer for a while, and requests fail.
 pub(super) struct Load {
     /// Seconds since 1970.
     pub(super) began: f64,
@@ -145,9 +146,9 @@ impl Load {
     pub(super) fn run(system: &System) -> Load {
         let app = &system.app;
         // A series that begins with a failure does not show how many came before its first scrape. So each has failed once before.
-        app.signal("wallet", "STOP");
-        Running::start(app, 20.0, 3).ended();
-        app.signal("wallet", "CONT");
+        let first = Running::start(app, RATE, 6);
+        freeze(app, 20, Duration::from_secs(3));
+        first.ended();
         let seen = "count(http_server_request_duration_seconds_count{service_name=\"gateway\", http_response_status_code=\"503\"})";
         eventually("the first failures are scraped", || {
             let found = system.stack.prometheus.query(seen).map_err(|it| format!("{it:#}"))?;
@@ -160,20 +161,25 @@ impl Load {
 
         let began = now();
         let running = Running::start(app, RATE, SECONDS);
-        let family = "http_server_request_duration_seconds_count";
-        let served = || sum(&app.internal("wallet", "/metrics").text, family, "");
-        let before = served();
-        eventually("the wallet has answered some", || {
-            let served = served() - before;
-            if served >= SERVED { Ok(()) } else { Err(format!("{served} so far")) }
-        });
-        app.signal("wallet", "STOP");
-        thread::sleep(FROZEN); // so long is the fault; nothing is waited for
-        app.signal("wallet", "CONT");
+        freeze(app, SERVED, FROZEN);
         let failed = now() + OVER;
         let answers = running.ended();
         Load { began, failed, ended: now(), answers }
     }
+}
+
+/// Once it has answered so many more requests, the catalog answers none for a while.
+fn freeze(app: &App, after: u64, time: Duration) {
+    let family = "http_server_request_duration_seconds_count";
+    let served = || sum(&app.internal("catalog", "/metrics").text, family, "route=\"/musics");
+    let before = served();
+    eventually("the catalog has answered some", || {
+        let served = served() - before;
+        if served >= after { Ok(()) } else { Err(format!("{served} so far")) }
+    });
+    app.signal("catalog", "STOP");
+    thread::sleep(time); // so long is the fault; nothing is waited for
+    app.signal("catalog", "CONT");
 }
 
 /// A load generator that runs.
