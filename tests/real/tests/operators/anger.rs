@@ -15,6 +15,7 @@ use super::{
     shipped::{list, text},
     system::{Pace, System, now, traffic},
 };
+use crate::harness::databases::sql;
 
 /// How long an alert may take until it has reached the console, or is over there: the longest window is 120 s.
 const PATIENCE: Duration = Duration::from_secs(200);
@@ -165,7 +166,10 @@ impl Day {
     fn the_database_is_slow(&mut self) {
         let database =
             self.system.server.sql("SELECT datname FROM pg_database WHERE datname LIKE 'catalog%'");
-        let url = self.system.server.url().replace("/postgres", &format!("/{database}"));
+        let server = self.system.server.url();
+        let (place, _) = server.rsplit_once('/').unwrap();
+        let url = format!("{place}/{database}");
+        sql(&url, &["BEGIN; LOCK TABLE musics; COMMIT"]); // so that it is no mistake of ours when nothing becomes slow
         let lock = "BEGIN; LOCK TABLE musics; SELECT pg_sleep(0.7); COMMIT; SELECT pg_sleep(0.05);";
         let script = format!("while psql -qXAt -d \"$0\" -c '{lock}'; do :; done");
         let mut holder =
