@@ -1,14 +1,14 @@
 //! Starts Jaeger, Loki, Prometheus, Alertmanager and an exporter, says where they are, and ends them on Ctrl-C: `cargo run -p real --example stack`.
 
 use std::{
-    path::PathBuf,
-    process::ExitCode,
+    path::{Path, PathBuf},
+    process::{Command, ExitCode},
     sync::mpsc::{self, RecvTimeoutError, Sender},
     thread,
     time::Duration,
 };
 
-use anyhow::Result;
+use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use real::stack::{Ports, Stack};
 use tokio::signal::unix::{SignalKind, signal};
@@ -46,6 +46,10 @@ fn run(options: Options) -> Result<ExitCode> {
     let (events, event) = mpsc::channel();
     tell_signals(events.clone())?;
 
+    let check = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../prometheus/check");
+    let checked = Command::new(check).output().context("cannot run prometheus/check")?;
+    let mistake = String::from_utf8_lossy(&checked.stderr);
+    ensure!(checked.status.success(), "{}", mistake.trim());
     say("Jaeger, Loki, Prometheus, Alertmanager and node_exporter are starting.");
     let (ports, data) = (ports(&options), options.data.clone());
     let started = events.clone();
