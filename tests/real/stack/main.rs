@@ -10,8 +10,20 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
-use real::stack::{Ports, Stack};
+use real::stack::{Ports, Stack, tool};
 use tokio::signal::unix::{SignalKind, signal};
+
+/// What it needs, all of it asked for at once.
+const PROGRAMS: [&str; 8] = [
+    "jaeger",
+    "loki",
+    "prometheus",
+    "alertmanager",
+    "prometheus-node-exporter",
+    "promtool",
+    "amtool",
+    "sloth",
+];
 
 /// Starts Jaeger, Loki, Prometheus, Alertmanager and the exporter of this machine with the configuration files of this repository, and ends them on Ctrl-C.
 #[derive(Parser)]
@@ -46,6 +58,9 @@ fn run(options: Options) -> Result<ExitCode> {
     let (events, event) = mpsc::channel();
     tell_signals(events.clone())?;
 
+    let missing = PROGRAMS.iter().filter_map(|it| tool(it).err()).map(|it| it.to_string());
+    let missing: Vec<String> = missing.collect();
+    ensure!(missing.is_empty(), "{}", missing.join("\n"));
     let check = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../prometheus/check");
     let checked = Command::new(check).output().context("cannot run prometheus/check")?;
     let mistake = String::from_utf8_lossy(&checked.stderr);

@@ -15,7 +15,7 @@ fn ctrl_c_ends_the_command_and_all_it_has_started() {
         let data = tempfile::tempdir().unwrap();
         let mut command = Example::ready(data.path());
         let children = command.children();
-        assert_eq!(children.len(), 3, "{children:?}");
+        assert_eq!(children.len(), 5, "{children:?}");
         command.signal(signal);
         let status = eventually("it ends", || command.child.try_wait().unwrap().ok_or("it runs"));
         assert_eq!(status.code(), code, "{signal}");
@@ -42,6 +42,8 @@ fn when_one_of_them_dies_the_command_says_what_it_wrote_and_ends_the_others() {
     });
 }
 
+const INSTALL: &str = "tests/real/install";
+
 #[test]
 fn a_missing_program_and_how_to_get_it_are_named() {
     let data = tempfile::tempdir().unwrap();
@@ -51,14 +53,25 @@ fn a_missing_program_and_how_to_get_it_are_named() {
     let output = command.output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let told = String::from_utf8(output.stderr).unwrap();
-    let expected = ["jaeger/jaeger-v1.76.0", "loki/loki-v3.7.8", "prometheus/prometheus-v0.316.0"]
-        .map(|it| {
-            let (program, folder) = it.split_once('/').unwrap();
+    let missing = |it: &str| match it.split_once('/') {
+        Some((_, program)) => {
             format!(
-                "{program} is missing: it is neither /no/tools/{folder}/{program} nor in PATH. \
-                 To get it: tests/real/install\n"
+                "{program} is missing: it is neither /no/tools/{it} nor in PATH. To get it: {INSTALL}\n"
             )
-        });
+        }
+        None => format!("{it} is missing: it is not in PATH. To get it: {INSTALL}\n"),
+    };
+    let expected = [
+        "jaeger-v1.76.0/jaeger",
+        "loki-v3.7.8/loki",
+        "prometheus-v0.316.0/prometheus",
+        "alertmanager-v0.34.2/alertmanager",
+        "prometheus-node-exporter",
+        "prometheus-v0.316.0/promtool",
+        "alertmanager-v0.34.2/amtool",
+        "sloth-v0.12.0/sloth",
+    ];
+    let expected = expected.map(missing);
     assert_eq!(told, expected.concat());
 }
 

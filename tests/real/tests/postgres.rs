@@ -318,7 +318,7 @@ fn each_way_of_not_getting_in_is_one_sentence_with_the_setting_and_the_remedy() 
         }
     };
     refuses(&url, wrong, 3, &["does not let", "CATALOG_DATABASE_PASSWORD_FILE"]);
-    refuses(&url, "/nowhere/it/is", 3, &["cannot be read", "/nowhere/it/is"]);
+    refuses(&url, "/nowhere/it/is", 2, &["cannot be read", "/nowhere/it/is"]);
     let in_url = url.replacen('@', ":canary@", 1);
     refuses(&in_url, "", 3, &["does not let"]);
     let superuser = server.url();
