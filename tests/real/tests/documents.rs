@@ -2,7 +2,7 @@
 
 use std::{env, fs, process::Command};
 
-use real::stack::{Jaeger, Loki, Ports, Storage};
+use real::stack::{Jaeger, Loki, Ports, Prometheus, Storage};
 
 use crate::harness::{App, Shape, binary, root};
 
@@ -147,6 +147,33 @@ fn the_tutorial_about_missing_telemetry() {
     }
     again.extend(destinations.map(|(name, value)| (name, value)));
     run("docs/tutorials/why-is-telemetry-missing.md", &values, &again);
+}
+
+#[test]
+fn the_tutorial_that_follows_one_request() {
+    let data = tempfile::tempdir().unwrap();
+    let jaeger = Jaeger::start(Storage::Memory, Ports::Free, data.path()).unwrap();
+    let loki = Loki::start(Ports::Free, data.path()).unwrap();
+    let prometheus = Prometheus::start(Ports::Free, data.path()).unwrap();
+    let destinations = [jaeger.otlp_url(), loki.otlp_url()];
+    let settings = [
+        ("SIDECAR_TRACES_ENDPOINT", &*destinations[0]),
+        ("SIDECAR_LOGS_ENDPOINT", &destinations[1]),
+    ];
+    let app = App::start_with(Shape::Each, &settings);
+    let addresses = ["gateway", "accounts"]
+        .map(|it| (it, app.process(it).address(it, "internal")));
+    let targets = addresses.each_ref().map(|(service, address)| (*service, address.as_str()));
+    prometheus.scrape(&targets).unwrap();
+    let links = root().join("grafana/provisioning/datasources/musicwallet.yaml");
+    let values = [
+        ("API", app.url("gateway", "api")),
+        ("JAEGER", jaeger.url()),
+        ("LOKI", loki.url()),
+        ("PROMETHEUS", prometheus.url()),
+        ("LINKS", links.display().to_string()),
+    ];
+    run("docs/tutorials/follow-one-request.md", &values, &[]);
 }
 
 #[test]
