@@ -4,7 +4,10 @@ use std::{env, fs, process::Command};
 
 use real::stack::{Jaeger, Loki, Ports, Prometheus, Storage};
 
-use crate::harness::{App, Shape, binary, root};
+use crate::{
+    harness::{App, Shape, binary, root},
+    operators::{Pace, System},
+};
 
 /// Longer than any of them takes on a busy machine.
 const SECONDS: &str = "180";
@@ -161,8 +164,7 @@ fn the_tutorial_that_follows_one_request() {
         ("SIDECAR_LOGS_ENDPOINT", &destinations[1]),
     ];
     let app = App::start_with(Shape::Each, &settings);
-    let addresses = ["gateway", "accounts"]
-        .map(|it| (it, app.process(it).address(it, "internal")));
+    let addresses = ["gateway", "accounts"].map(|it| (it, app.process(it).address(it, "internal")));
     let targets = addresses.each_ref().map(|(service, address)| (*service, address.as_str()));
     prometheus.scrape(&targets).unwrap();
     let links = root().join("grafana/provisioning/datasources/musicwallet.yaml");
@@ -174,6 +176,23 @@ fn the_tutorial_that_follows_one_request() {
         ("LINKS", links.display().to_string()),
     ];
     run("docs/tutorials/follow-one-request.md", &values, &[]);
+}
+
+#[test]
+fn the_tutorial_that_finds_the_culprit() {
+    let system = System::start(Pace::Hurried, &[]);
+    let (app, stack) = (&system.app, &system.stack);
+    let values = [
+        ("API", app.url("gateway", "api")),
+        ("CONSOLE", app.url("sidecar", "console")),
+        ("JAEGER", stack.jaeger.url()),
+        ("LOKI", stack.loki.url()),
+        ("PROMETHEUS", stack.prometheus.url()),
+        ("ALERTMANAGER", stack.alertmanager.url()),
+        ("WALLET_PID", app.process("wallet").id().to_string()),
+        ("REPOSITORY", root().display().to_string()),
+    ];
+    run("docs/tutorials/find-the-culprit.md", &values, &[]);
 }
 
 #[test]

@@ -11,7 +11,8 @@ mod system;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use self::system::{Load, Pace, System};
+use self::system::Load;
+pub(crate) use self::system::{Pace, System};
 
 /// One load for all of them: it takes half a minute.
 #[test]

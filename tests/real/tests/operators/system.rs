@@ -23,24 +23,24 @@ pub(super) const SERVICES: [&str; 6] =
 
 /// How long things take.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Pace {
+pub(crate) enum Pace {
     Usual,
     /// Minutes of rules and routes are seconds, and the prober walks every two seconds.
     Hurried,
 }
 
 /// MusicWallet over PostgreSQL, a process each, and what is beside it. Dropped from the first field on: callers before those they call.
-pub(super) struct System {
+pub(crate) struct System {
     pub(super) prober: Process,
-    pub(super) app: App,
+    pub(crate) app: App,
     pub(super) postgres: Exporter,
-    pub(super) stack: Stack,
+    pub(crate) stack: Stack,
     pub(super) server: Server,
     _data: TempDir,
 }
 
 impl System {
-    pub(super) fn start(pace: Pace, more: &[(&str, &str)]) -> System {
+    pub(crate) fn start(pace: Pace, more: &[(&str, &str)]) -> System {
         let data = tempfile::tempdir().unwrap();
         let (stack, probes) = match pace {
             Pace::Usual => (Stack::start(Ports::Free, data.path()), "30s"),
