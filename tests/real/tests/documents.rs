@@ -4,10 +4,7 @@ use std::{env, fs, process::Command};
 
 use real::stack::{Jaeger, Loki, Ports, Prometheus, Storage};
 
-use crate::{
-    harness::{App, Shape, binary, root},
-    operators::{Pace, System},
-};
+use crate::harness::{App, Shape, binary, root};
 
 /// Longer than any of them takes on a busy machine.
 const SECONDS: &str = "180";
@@ -65,7 +62,7 @@ fn is_like(expected: &str, line: &str) -> bool {
 /// Runs a document in an empty folder. Its first block says where things are, one `NAME=value` a line; here each is somewhere else. `settings` are
 /// in the environment of all.
 #[track_caller]
-fn run(document: &str, places: &[(&str, String)], settings: &[(&str, String)]) {
+pub(crate) fn run(document: &str, places: &[(&str, String)], settings: &[(&str, String)]) {
     let text = fs::read_to_string(root().join(document)).unwrap();
     let mut blocks = blocks(&text);
     let names = blocks[0].commands.lines().map(|it| it.split_once('=').unwrap().0);
@@ -176,23 +173,6 @@ fn the_tutorial_that_follows_one_request() {
         ("LINKS", links.display().to_string()),
     ];
     run("docs/tutorials/follow-one-request.md", &values, &[]);
-}
-
-#[test]
-fn the_tutorial_that_finds_the_culprit() {
-    let system = System::start(Pace::Hurried, &[]);
-    let (app, stack) = (&system.app, &system.stack);
-    let values = [
-        ("API", app.url("gateway", "api")),
-        ("CONSOLE", app.url("sidecar", "console")),
-        ("JAEGER", stack.jaeger.url()),
-        ("LOKI", stack.loki.url()),
-        ("PROMETHEUS", stack.prometheus.url()),
-        ("ALERTMANAGER", stack.alertmanager.url()),
-        ("WALLET_PID", app.process("wallet").id().to_string()),
-        ("REPOSITORY", root().display().to_string()),
-    ];
-    run("docs/tutorials/find-the-culprit.md", &values, &[]);
 }
 
 #[test]

@@ -23,24 +23,24 @@ pub(super) const SERVICES: [&str; 6] =
 
 /// How long things take.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Pace {
+pub(super) enum Pace {
     Usual,
     /// Minutes of rules and routes are seconds, and the prober walks every two seconds.
     Hurried,
 }
 
 /// MusicWallet over PostgreSQL, a process each, and what is beside it. Dropped from the first field on: callers before those they call.
-pub(crate) struct System {
+pub(super) struct System {
     pub(super) prober: Process,
-    pub(crate) app: App,
+    pub(super) app: App,
     pub(super) postgres: Exporter,
-    pub(crate) stack: Stack,
+    pub(super) stack: Stack,
     pub(super) server: Server,
     _data: TempDir,
 }
 
 impl System {
-    pub(crate) fn start(pace: Pace, more: &[(&str, &str)]) -> System {
+    pub(super) fn start(pace: Pace, more: &[(&str, &str)]) -> System {
         let data = tempfile::tempdir().unwrap();
         let (stack, probes) = match pace {
             Pace::Usual => (Stack::start(Ports::Free, data.path()), "30s"),
