@@ -2,7 +2,7 @@
 
 use std::{env, fs, process::Command};
 
-use real::stack::{Jaeger, Loki, Ports, Storage};
+use real::stack::{Jaeger, Loki, Ports, Prometheus, Storage};
 
 use crate::harness::{App, Shape, binary, root};
 
@@ -62,7 +62,7 @@ fn is_like(expected: &str, line: &str) -> bool {
 /// Runs a document in an empty folder. Its first block says where things are, one `NAME=value` a line; here each is somewhere else. `settings` are
 /// in the environment of all.
 #[track_caller]
-fn run(document: &str, places: &[(&str, String)], settings: &[(&str, String)]) {
+pub(crate) fn run(document: &str, places: &[(&str, String)], settings: &[(&str, String)]) {
     let text = fs::read_to_string(root().join(document)).unwrap();
     let mut blocks = blocks(&text);
     let names = blocks[0].commands.lines().map(|it| it.split_once('=').unwrap().0);
@@ -147,6 +147,32 @@ fn the_tutorial_about_missing_telemetry() {
     }
     again.extend(destinations.map(|(name, value)| (name, value)));
     run("docs/tutorials/why-is-telemetry-missing.md", &values, &again);
+}
+
+#[test]
+fn the_tutorial_that_follows_one_request() {
+    let data = tempfile::tempdir().unwrap();
+    let jaeger = Jaeger::start(Storage::Memory, Ports::Free, data.path()).unwrap();
+    let loki = Loki::start(Ports::Free, data.path()).unwrap();
+    let prometheus = Prometheus::start(Ports::Free, data.path()).unwrap();
+    let destinations = [jaeger.otlp_url(), loki.otlp_url()];
+    let settings = [
+        ("SIDECAR_TRACES_ENDPOINT", &*destinations[0]),
+        ("SIDECAR_LOGS_ENDPOINT", &destinations[1]),
+    ];
+    let app = App::start_with(Shape::Each, &settings);
+    let addresses = ["gateway", "accounts"].map(|it| (it, app.process(it).address(it, "internal")));
+    let targets = addresses.each_ref().map(|(service, address)| (*service, address.as_str()));
+    prometheus.scrape(&targets).unwrap();
+    let links = root().join("grafana/provisioning/datasources/musicwallet.yaml");
+    let values = [
+        ("API", app.url("gateway", "api")),
+        ("JAEGER", jaeger.url()),
+        ("LOKI", loki.url()),
+        ("PROMETHEUS", prometheus.url()),
+        ("LINKS", links.display().to_string()),
+    ];
+    run("docs/tutorials/follow-one-request.md", &values, &[]);
 }
 
 #[test]
