@@ -106,6 +106,7 @@ pub(crate) fn restore(matches: &ArgMatches) -> Result<(), Failure> {
 fn all(matches: &ArgMatches) -> Result<Vec<Database>, Failure> {
     let mut reader = Reader::from_matches(matches);
     let settings = Target::TOGETHER.map(|target| Settings::read(target, &mut reader));
+    settings.iter().flatten().for_each(|it| it.for_secrets(&mut reader));
     reader.finish()?;
     Ok(settings.iter().flatten().filter_map(Settings::database).collect())
 }
