@@ -28,7 +28,7 @@ use opentelemetry_proto::tonic::{
     trace::v1::{ResourceSpans, ScopeSpans, Span},
 };
 use prost::Message;
-use real::stack::{Jaeger, Ports, Storage};
+use real::stack::{Exporter, Jaeger, Ports, Stack, Storage};
 use reqwest::blocking::{Client, Response};
 use serde_json::{Value, json};
 
@@ -75,6 +75,9 @@ fn main() -> Outcome<()> {
         waiting(&client)?;
         arriving(&client)?;
         paying(&client)?;
+    }
+    if wanted("operators") {
+        watching(&client)?;
     }
     Ok(())
 }
@@ -199,10 +202,7 @@ impl Running {
 
     /// A line of the process's status, in megabytes.
     fn memory(&self, name: &str) -> Outcome<f64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix(name));
-        let kilobytes: f64 = line.ok_or("no such line")?.trim().trim_end_matches(" kB").parse()?;
-        Ok(kilobytes / 1024.0)
+        memory(self.child.id(), name)
     }
 
     fn get(&self, client: &Client, path: &str, token: &str) -> Outcome<Response> {
@@ -555,6 +555,55 @@ fn arriving(client: &Client) -> Outcome<()> {
     Ok(())
 }
 
+/// What the operators' stack costs at rest, and how many series a service has.
+fn watching(client: &Client) -> Outcome<()> {
+    let data = tempfile::tempdir()?;
+    let stack = Stack::start(Ports::Free, data.path())?;
+    let server = databases::server().ok_or("tests/real/numbers has a server")?;
+    let postgres = Exporter::of_postgres(&server, Ports::Free, data.path())?;
+    let destinations = [
+        ("SIDECAR_TRACES_ENDPOINT", stack.jaeger.otlp_url()),
+        ("SIDECAR_LOGS_ENDPOINT", stack.loki.otlp_url()),
+    ];
+    let settings: Vec<(&str, &str)> =
+        destinations.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let running = Running::start_over(client, true, &settings)?;
+    let services = ["gateway", "accounts", "catalog", "wallet", "sidecar"];
+    let addresses = services.map(|it| running.url(it, "internal").unwrap_or_default());
+    let targets: Vec<(&str, &str)> = services
+        .into_iter()
+        .zip(addresses.iter().map(|it| it.trim_start_matches("http://")))
+        .collect();
+    stack.prometheus.scrape(&targets)?;
+    stack.prometheus.watch("postgres", postgres.address())?;
+    let token = running.token(client)?;
+    for _ in 0..200 {
+        running.get(client, "/api/musics/7/", &token)?;
+    }
+    thread::sleep(Duration::from_secs(60)); // at rest: rules and scrapes only
+    let programs = [
+        ("Jaeger", stack.jaeger.program.id()),
+        ("Loki", stack.loki.program.id()),
+        ("Prometheus", stack.prometheus.program.id()),
+        ("Alertmanager", stack.alertmanager.program.id()),
+        ("node_exporter", stack.node.program.id()),
+        ("postgres_exporter", postgres.program.id()),
+        ("MusicWallet", running.child.id()),
+    ];
+    let mut all = 0.0;
+    for (name, id) in programs {
+        let resident = memory(id, "VmRSS:")?;
+        all += resident;
+        say(&format!("operators {name:24} {resident:8.0} MB resident at rest"));
+    }
+    say(&format!("          {:24} {all:8.0} MB, without Grafana and PostgreSQL", "together"));
+    let series = "scrape_samples_post_metric_relabeling{service_name!=\"\"}";
+    for it in stack.prometheus.query(series)? {
+        say(&format!("          {:24} {:8} series", it.labels["service_name"], it.value));
+    }
+    Ok(())
+}
+
 /// What requests pay for the agent, there and dead.
 fn paying(client: &Client) -> Outcome<()> {
     let (sink, _) = sink()?;
@@ -662,6 +711,14 @@ fn wrk(url: &str, token: &str) -> Outcome<f64> {
     }
     let rate = text.lines().find_map(|line| line.strip_prefix("Requests/sec:"));
     Ok(rate.ok_or("wrk tells no rate")?.trim().parse()?)
+}
+
+/// A line of a process's status, in megabytes.
+fn memory(process: u32, name: &str) -> Outcome<f64> {
+    let status = fs::read_to_string(format!("/proc/{process}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
+    let kilobytes: f64 = line.ok_or("no such line")?.trim().trim_end_matches(" kB").parse()?;
+    Ok(kilobytes / 1024.0)
 }
 
 fn list(values: &[f64], unit: &str) -> String {

@@ -126,10 +126,10 @@ pub(super) struct Answer {
 /// Requests per second of the load.
 pub(super) const RATE: f64 = 40.0;
 /// Long enough that the failures in its middle, and the calm at its end, are within what panels look back to, which is 20 s.
-const SECONDS: u64 = 55;
+const SECONDS: u64 = 60;
 /// The catalog is frozen when it has answered so many requests, a while after the load has begun, and so long, which is longer than its callers wait.
 const SERVED: u64 = 200;
-const FROZEN: Duration = Duration::from_secs(4);
+const FROZEN: Duration = Duration::from_secs(8);
 /// So long after its thaw all failures are over.
 const OVER: f64 = 12.0;
 
@@ -146,8 +146,8 @@ impl Load {
     pub(super) fn run(system: &System) -> Load {
         let app = &system.app;
         // A series that begins with a failure does not show how many came before its first scrape. So each has failed once before.
-        let first = Running::start(app, RATE, 6);
-        freeze(app, 20, Duration::from_secs(3));
+        let first = Running::start(app, RATE, 9);
+        freeze(app, 20, Duration::from_secs(6));
         first.ended();
         let seen = "count(http_server_request_duration_seconds_count{service_name=\"gateway\", http_response_status_code=\"503\"})";
         eventually("the first failures are scraped", || {
