@@ -115,16 +115,16 @@ fn a_run_is_one_trace_and_the_gateways_link_to_it() {
     });
     let id = run["traceID"].as_str().unwrap().to_owned();
     app.trace_is(&id, &expected);
-    let found = app.open(&format!("{jaeger}/api/traces?service=gateway&limit=200")).json;
-    let spans =
-        found["data"].as_array().unwrap().iter().flat_map(|it| it["spans"].as_array().unwrap());
-    let linked =
-        spans.flat_map(|it| it["references"].as_array().unwrap()).filter(|it| it["traceID"] == *id);
-    assert_eq!(
-        linked.count(),
-        6,
-        "each request of the run has a trace at the gateway, which links to it"
-    );
+    eventually("each request of the run has a trace at the gateway, which links to it", || {
+        let found = app.open(&format!("{jaeger}/api/traces?service=gateway&limit=200")).json;
+        let traces = found["data"].as_array().unwrap().iter();
+        let spans = traces.flat_map(|it| it["spans"].as_array().unwrap());
+        let links = spans.flat_map(|it| it["references"].as_array().unwrap());
+        match links.filter(|it| it["traceID"] == *id).count() {
+            6 => Ok(()),
+            other => Err(format!("{other}")),
+        }
+    });
 }
 
 #[test]
