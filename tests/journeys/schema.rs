@@ -1,16 +1,15 @@
 //! The registry of names (`observability/schema`) and the program agree, in both directions: nothing is emitted that is not declared, and
 //! nothing declared that is never seen.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fs,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use reqwest::Method;
-use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::harness::{App, PASSWORD, Shape, eventually, root};
+use crate::{
+    harness::{App, PASSWORD, Shape, eventually, root},
+    registry::{Schema, label},
+};
 
 /// The sidecar has books about what it hands on only where it does. Nobody is there to take it.
 const DESTINATION: (&str, &str) = ("SIDECAR_LOGS_ENDPOINT", "http://127.0.0.1:1");
@@ -18,121 +17,8 @@ const DESTINATION: (&str, &str) = ("SIDECAR_LOGS_ENDPOINT", "http://127.0.0.1:1"
 /// There are books about tracing-loki only where it is used.
 const LOKI: (&str, &str) = ("LOKI_URL", "http://127.0.0.1:1");
 
-/// A file of the registry, in the format of OpenTelemetry's weaver.
-#[derive(Debug, Deserialize)]
-struct File {
-    #[serde(default)]
-    groups: Vec<Group>,
-    #[serde(default)]
-    imports: Imports,
-}
-
-/// Names of the semantic conventions, which are declared there.
-#[derive(Debug, Default, Deserialize)]
-struct Imports {
-    #[serde(default)]
-    metrics: Vec<String>,
-    #[serde(default)]
-    attributes: Vec<String>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Group {
-    id: String,
-    r#type: String,
-    metric_name: Option<String>,
-    instrument: Option<String>,
-    unit: Option<String>,
-    /// Of a span: its name.
-    span_name: Option<String>,
-    #[serde(default)]
-    attributes: Vec<Attribute>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Attribute {
-    id: Option<String>,
-    r#ref: Option<String>,
-    r#type: Option<Value>,
-}
-
-/// What the files declare, by the names that Prometheus and Jaeger show.
-#[derive(Debug, Default)]
-struct Registry {
-    /// Own metrics with their labels.
-    metrics: BTreeMap<String, BTreeSet<String>>,
-    imported_metrics: BTreeSet<String>,
-    /// Label to the values that it may have, where they are a closed set.
-    values: BTreeMap<String, BTreeSet<String>>,
-    attributes: BTreeSet<String>,
-    spans: BTreeSet<String>,
-}
-
-fn label(attribute: &str) -> String {
-    attribute.replace(['.', '-'], "_")
-}
-
-/// The name that Prometheus gives a metric of OpenTelemetry.
-fn prometheus(name: &str, unit: &str, instrument: &str) -> String {
-    let unit = match unit {
-        "s" => "_seconds",
-        "By" => "_bytes",
-        _ => "",
-    };
-    let name = label(name);
-    let name = name.strip_suffix(unit).unwrap_or(&name);
-    let total = if instrument == "counter" { "_total" } else { "" };
-    format!("{name}{unit}{total}")
-}
-
-fn registry() -> Registry {
-    let mut registry = Registry::default();
-    for entry in fs::read_dir(root().join("observability/schema")).unwrap() {
-        let path = entry.unwrap().path();
-        if path.extension().is_none_or(|it| it != "yaml")
-            || path.ends_with("registry_manifest.yaml")
-        {
-            continue;
-        }
-        let text = fs::read_to_string(&path).unwrap();
-        let file: File = serde_saphyr::from_str(&text)
-            .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        registry.imported_metrics.extend(file.imports.metrics.iter().map(|name| label(name)));
-        registry.attributes.extend(file.imports.attributes);
-        for group in file.groups {
-            declare(&mut registry, group);
-        }
-    }
-    registry
-}
-
-fn declare(registry: &mut Registry, group: Group) {
-    for attribute in &group.attributes {
-        let Some(id) = &attribute.id else { continue };
-        registry.attributes.insert(id.clone());
-        let members = attribute.r#type.as_ref().and_then(|it| it["members"].as_array());
-        if let Some(members) = members {
-            let values = members.iter().map(|it| it["value"].as_str().unwrap().to_owned());
-            registry.values.insert(label(id), values.collect());
-        }
-    }
-    match group.r#type.as_str() {
-        "metric" => {
-            let name =
-                group.metric_name.unwrap_or_else(|| panic!("{} has no metric_name", group.id));
-            let (unit, instrument) = (group.unit.unwrap(), group.instrument.unwrap());
-            let refs = group.attributes.iter().filter_map(|it| it.r#ref.as_deref());
-            let labels = refs.map(label).collect();
-            registry.metrics.insert(prometheus(&name, &unit, &instrument), labels);
-        }
-        "span" => {
-            registry
-                .spans
-                .insert(group.span_name.unwrap_or_else(|| panic!("{} has no span_name", group.id)));
-        }
-        "attribute_group" => {}
-        other => panic!("{}: no group is a {other} here", group.id),
-    }
+fn registry() -> Schema {
+    Schema::read(&root()).unwrap_or_else(|error| panic!("{error:#}"))
 }
 
 /// One series of a scrape.
@@ -198,6 +84,7 @@ fn live(app: &App) {
 #[test]
 fn every_metric_is_declared_and_every_declared_metric_is_seen() {
     let registry = registry();
+    let values = values(&registry);
     let mut app = App::start_with(Shape::One, &[DESTINATION, LOKI]);
     live(&app);
     app.start_prober();
@@ -210,19 +97,20 @@ fn every_metric_is_declared_and_every_declared_metric_is_seen() {
     for service in ["gateway", "accounts", "catalog", "wallet", "sidecar", "prober"] {
         for series in scrape(&app.internal(service, "/metrics").text) {
             let family = &series.family;
-            if let Some(labels) = registry.metrics.get(family) {
+            if let Some(metric) = registry.metrics.get(family) {
                 unseen.remove(family);
                 for (key, value) in &series.labels {
-                    if !labels.contains(key) {
+                    if !metric.labels.contains(key) {
                         undeclared.insert(format!("{service}: {family} has the label {key}"));
                     }
-                    if registry.values.get(key).is_some_and(|values| !values.contains(value)) {
+                    if values.get(key).is_some_and(|values| !values.contains(value.as_str())) {
                         undeclared.insert(format!("{service}: {family} has {key}={value}"));
                     }
                 }
                 continue;
             }
-            let imported = registry.imported_metrics.iter().find(|name| family.starts_with(*name));
+            let imported =
+                registry.imported_metrics.iter().find(|name| family.starts_with(&**name));
             match imported {
                 Some(name) => _ = unseen.remove(name),
                 None => _ = undeclared.insert(format!("{service}: {family}")),
@@ -300,21 +188,33 @@ fn every_attribute_and_own_span_is_declared_and_every_declared_one_is_seen() {
             keys.remove(added);
         }
         let unseen: Vec<_> = span_attributes(&registry).difference(&keys).cloned().collect();
-        let missing: Vec<_> = registry.spans.difference(&internal).collect();
+        let missing: Vec<_> = registry.spans.keys().filter(|it| !internal.contains(*it)).collect();
         if unseen.is_empty() && missing.is_empty() {
             Ok(())
         } else {
             Err(format!("{unseen:?} {missing:?}"))
         }
     });
-    let undeclared: Vec<_> = keys.difference(&registry.attributes).collect();
+    let undeclared: Vec<_> = keys.difference(&attributes(&registry)).cloned().collect();
     assert!(undeclared.is_empty(), "on spans, but not in observability/schema: {undeclared:?}");
-    let undeclared: Vec<_> = internal.difference(&registry.spans).collect();
+    let undeclared: Vec<_> =
+        internal.iter().filter(|it| !registry.spans.contains_key(*it)).collect();
     assert!(undeclared.is_empty(), "spans that are not in observability/schema: {undeclared:?}");
 }
 
-/// Attributes that are not labels of metrics only.
-fn span_attributes(registry: &Registry) -> BTreeSet<String> {
-    let labels: BTreeSet<&String> = registry.metrics.values().flatten().collect();
-    registry.attributes.iter().filter(|it| !labels.contains(&label(it))).cloned().collect()
+fn attributes(registry: &Schema) -> BTreeSet<String> {
+    registry.attributes.keys().chain(&registry.imported_attributes).cloned().collect()
+}
+
+/// Those that are not labels of metrics only.
+fn span_attributes(registry: &Schema) -> BTreeSet<String> {
+    let labels: BTreeSet<&String> = registry.metrics.values().flat_map(|it| &it.labels).collect();
+    attributes(registry).into_iter().filter(|it| !labels.contains(&label(it))).collect()
+}
+
+/// The values that a label may have, where they are a closed set.
+fn values(registry: &Schema) -> BTreeMap<String, BTreeSet<&str>> {
+    let closed = registry.attributes.iter().filter(|(_, it)| !it.values.is_empty());
+    let closed = closed.map(|(name, it)| (label(name), it.values.iter().map(|it| it.0.as_str())));
+    closed.map(|(label, values)| (label, values.collect())).collect()
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt::Write, fs, path::Path};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -66,6 +66,8 @@ struct Imports {
 
 #[derive(Deserialize)]
 struct Group {
+    id: String,
+    r#type: String,
     metric_name: Option<String>,
     instrument: Option<String>,
     unit: Option<String>,
@@ -101,32 +103,44 @@ impl Schema {
                 serde_saphyr::from_str(&text).with_context(|| path.display().to_string())?;
             schema.imported_metrics.extend(file.imports.metrics.iter().map(|it| label(it)));
             schema.imported_attributes.extend(file.imports.attributes);
-            file.groups.into_iter().for_each(|group| schema.declare(group));
+            for group in file.groups {
+                let id = group.id.clone();
+                schema.declare(group).with_context(|| format!("{}: {id}", path.display()))?;
+            }
         }
         Ok(schema)
     }
 
-    fn declare(&mut self, group: Group) {
-        let Group { metric_name, instrument, unit, brief, span_name, annotations, attributes } =
-            group;
-        if let (Some(name), Some(instrument), Some(unit)) = (metric_name, instrument, unit) {
-            let labels = attributes.into_iter().filter_map(|it| it.r#ref).map(|it| label(&it));
-            let loss = annotations.get("loss") == Some(&Value::Bool(true));
-            let name = in_prometheus(&name, &unit, &instrument);
-            let labels = labels.collect();
-            self.metrics.insert(name, Metric { instrument, unit, labels, brief, loss });
-        } else if let Some(name) = span_name {
-            self.spans.insert(name, brief);
-        } else {
-            for Declared { id, brief, r#type, .. } in attributes {
-                let Some(id) = id else { continue };
-                let members = r#type.as_ref().and_then(|it| it["members"].as_array());
-                let text = |it: &Value| it.as_str().unwrap_or_default().to_owned();
-                let values = members.into_iter().flatten();
-                let values = values.map(|it| (text(&it["value"]), text(&it["brief"]))).collect();
-                self.attributes.insert(id, Attribute { brief, values });
+    fn declare(&mut self, group: Group) -> Result<()> {
+        match &*group.r#type {
+            "metric" => {
+                let name = group.metric_name.context("has no metric_name")?;
+                let instrument = group.instrument.context("has no instrument")?;
+                let unit = group.unit.context("has no unit")?;
+                let references = group.attributes.into_iter().filter_map(|it| it.r#ref);
+                let labels = references.map(|it| label(&it)).collect();
+                let loss = group.annotations.get("loss") == Some(&Value::Bool(true));
+                let name = in_prometheus(&name, &unit, &instrument);
+                let brief = group.brief;
+                self.metrics.insert(name, Metric { instrument, unit, labels, brief, loss });
             }
+            "span" => {
+                let name = group.span_name.context("has no span_name")?;
+                self.spans.insert(name, group.brief);
+            }
+            "attribute_group" => {
+                for Declared { id, brief, r#type, .. } in group.attributes {
+                    let Some(id) = id else { continue };
+                    let members = r#type.as_ref().and_then(|it| it["members"].as_array());
+                    let text = |it: &Value| it.as_str().unwrap_or_default().to_owned();
+                    let values = members.into_iter().flatten();
+                    let values = values.map(|it| (text(&it["value"]), text(&it["brief"])));
+                    self.attributes.insert(id, Attribute { brief, values: values.collect() });
+                }
+            }
+            other => bail!("no group is a {other} here"),
         }
+        Ok(())
     }
 
     /// Whether a series of this name is one of ours: of a histogram, each of its three.
@@ -225,7 +239,7 @@ Server spans are named by method and route, client spans by method and template,
 ";
 
 fn cell(text: &str) -> String {
-    text.replace('|', "\\\\|")
+    text.replace('|', "\\|")
 }
 
 fn unit(unit: &str) -> &str {
@@ -237,7 +251,9 @@ fn unit(unit: &str) -> &str {
     }
 }
 
-fn label(attribute: &str) -> String {
+/// An attribute as Prometheus and Loki write it.
+#[must_use]
+pub fn label(attribute: &str) -> String {
     attribute.replace(['.', '-'], "_")
 }
 

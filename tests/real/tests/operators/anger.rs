@@ -15,7 +15,10 @@ use super::{
     shipped::{list, text},
     system::{Pace, System, now, traffic},
 };
-use crate::harness::databases::sql;
+use crate::{
+    harness::{App, databases::sql},
+    ledger::sum,
+};
 
 /// How long an alert may take until it has reached the console, or is over there: the longest window is 120 s.
 const PATIENCE: Duration = Duration::from_secs(200);
@@ -75,6 +78,7 @@ fn every_class_of_alert_is_caused_fires_reaches_the_console_and_ends() {
     day.the_database_is_slow();
     day.the_database_is_stopped();
     day.all_is_over();
+    day.nobody_watches();
     drop(traffic);
     eprintln!("alerts in anger took {:.0} s", begun.elapsed().as_secs_f64());
 }
@@ -198,6 +202,37 @@ impl Day {
             symptoms.any(|it| it.status.state == "suppressed" && !it.status.inhibited_by.is_empty())
         });
         self.system.server.start_again();
+    }
+
+    /// Prometheus and Alertmanager are gone: the application does not notice, the console says what is missing, and it comes back by itself.
+    fn nobody_watches(&mut self) {
+        let text = |app: &App| app.internal("gateway", "/metrics").text;
+        let family = "http_server_request_duration_seconds_count";
+        let answered = |app: &App| sum(&text(app), family, "");
+        let failed = |app: &App| sum(&text(app), family, "http_response_status_code=\"5");
+        let before = failed(&self.system.app);
+        self.system.stack.prometheus.program.kill();
+        self.system.stack.alertmanager.program.kill();
+        let budgets = || self.system.app.console("/alerts.json").json["objectives"].take();
+        self.until("the console says that Prometheus is gone", || {
+            budgets()["trouble"].as_str().is_some_and(|it| it.contains("cannot be reached"))
+        });
+        let page = self.system.app.console("/alerts").text;
+        assert!(page.contains("cannot be reached"), "{page}");
+        let heard = || self.system.app.console("/alerts.json").json["watchdog"]["last"].take();
+        let last = heard();
+        let so_far = answered(&self.system.app);
+        self.until("200 requests more were answered", || {
+            answered(&self.system.app) >= so_far + 200
+        });
+        assert_eq!(failed(&self.system.app), before, "requests do not notice");
+        self.system.stack.alertmanager.program.start_again().unwrap();
+        self.system.stack.prometheus.program.start_again().unwrap();
+        self.until("the console has the objectives again", || {
+            let budgets = budgets();
+            budgets["trouble"].is_null() && list(&budgets["list"]).next().is_some()
+        });
+        self.until("the watchdog is heard of again", || heard() != last);
     }
 
     /// Waits until the console was told of each of them.

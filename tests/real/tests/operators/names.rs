@@ -107,6 +107,7 @@ pub(super) fn each_exists(system: &System) {
     // `label_replace` and alerts' labels of rules make labels, too.
     let mut wrong = Vec::new();
     let mut foreign: BTreeMap<String, String> = BTreeMap::new();
+    let mut asked: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
     let (promql, logql) = queries();
     for (place, text) in &promql {
         let tree = match prometheus.parse(text) {
@@ -142,6 +143,7 @@ pub(super) fn each_exists(system: &System) {
                 wrong.push(format!("{place}: no series has the label {label}"));
             }
         }
+        asked.entry(place).or_default().extend(named.metrics);
     }
     for (place, text) in &logql {
         for name in names_of_logql(text) {
@@ -157,6 +159,7 @@ pub(super) fn each_exists(system: &System) {
     }
     wrong.extend(own_names_in_documents(&schema));
     wrong.extend(losses_without_alert(&schema, &rules));
+    wrong.extend(alerts_that_lead_astray(&rules, &asked));
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
@@ -265,6 +268,46 @@ fn losses_without_alert(schema: &Schema, rules: &[(String, Value)]) -> Vec<Strin
         .filter(|name| !alerts.iter().any(|expression| expression.contains(name.as_str())))
         .map(|name| format!("{name} counts losses, and no alert asks for it"))
         .collect()
+}
+
+/// Whoever follows an alert to its dashboard sees there what it asks for. `asked` has the metrics of each query by its place.
+fn alerts_that_lead_astray(
+    rules: &[(String, Value)],
+    asked: &BTreeMap<&str, BTreeSet<String>>,
+) -> Vec<String> {
+    let place = |(file, rule): &(String, Value), kind: &str| {
+        rule[kind].as_str().map(|name| (name.to_owned(), format!("{file}: {name}")))
+    };
+    let recorded: BTreeMap<String, &BTreeSet<String>> = rules
+        .iter()
+        .filter_map(|it| place(it, "record"))
+        .map(|(name, place)| (name, &asked[&*place]))
+        .collect();
+    // What a recording rule is made of, too.
+    let whole = |names: BTreeSet<String>| {
+        let mut whole = BTreeSet::new();
+        let mut rest: Vec<String> = names.into_iter().collect();
+        while let Some(name) = rest.pop() {
+            if whole.insert(name.clone()) {
+                rest.extend(recorded.get(&name).into_iter().flat_map(|it| it.iter().cloned()));
+            }
+        }
+        whole
+    };
+    let mut wrong = Vec::new();
+    for rule in rules {
+        let Some((name, place)) = place(rule, "alert") else { continue };
+        let link = rule.1["annotations"]["dashboard_url"].as_str().unwrap_or_default();
+        let panels = format!("{}: ", link.trim_start_matches("/d/"));
+        let shown = asked.iter().filter(|it| it.0.starts_with(&panels));
+        let shown = whole(shown.flat_map(|it| it.1.iter().cloned()).collect());
+        let wanted = whole(asked[&*place].clone());
+        // The watchdog asks for nothing.
+        if !wanted.is_empty() && wanted.is_disjoint(&shown) {
+            wrong.push(format!("{name} leads to {link}, which shows none of {wanted:?}"));
+        }
+    }
+    wrong
 }
 
 #[test]

@@ -15,6 +15,9 @@ use super::{
 };
 use crate::harness::{Trace, root};
 
+/// From when to when, in seconds since 1970.
+type Span = (f64, f64);
+
 /// A range of Grafana's own: four times the interval of scrapes.
 const RATE_INTERVAL: &str = "20s";
 /// The bounds of durations in seconds: OpenTelemetry's advice for HTTP.
@@ -23,9 +26,12 @@ const BOUNDS: [f64; 14] =
 /// How many queries may be empty while nothing is wrong; `grafana/empty.json` names them and the fault that fills each.
 const EMPTY_AT_MOST: usize = 5;
 
-/// What Grafana puts in the place of its own variables for a panel that shows the load.
-fn builtin(load: &Load) -> BTreeMap<String, String> {
-    let seconds = (now() - load.began).ceil();
+/// How long after the first request panels are looked at: how many are empty then is printed.
+const EARLY: f64 = 15.0;
+
+/// What Grafana puts in the place of its own variables for a panel that shows this time.
+fn builtin((from, to): Span) -> BTreeMap<String, String> {
+    let seconds = (to - from).ceil();
     [
         ("__rate_interval", RATE_INTERVAL.to_owned()),
         ("__interval", "5s".to_owned()),
@@ -33,8 +39,8 @@ fn builtin(load: &Load) -> BTreeMap<String, String> {
         ("__auto", "5s".to_owned()),
         ("__range", format!("{seconds}s")),
         ("__range_s", seconds.to_string()),
-        ("__from", format!("{:.0}", load.began * 1000.0)),
-        ("__to", format!("{:.0}", now() * 1000.0)),
+        ("__from", format!("{:.0}", from * 1000.0)),
+        ("__to", format!("{:.0}", to * 1000.0)),
     ]
     .into_iter()
     .map(|(name, value)| (name.to_owned(), value))
@@ -71,9 +77,8 @@ fn choices(system: &System, dashboard: &Dashboard) -> Vec<BTreeMap<String, Strin
     choices
 }
 
-/// Whether a query has data, asked as a panel asks; for logs and traces, whether anything is found.
-fn has_data(system: &System, load: &Load, query: &Query, text: &str) -> Result<bool, String> {
-    let (from, to) = (load.began, now());
+/// Whether a query has data, asked as a panel of this time asks; for logs and traces, whether anything is found.
+fn has_data(system: &System, (from, to): Span, query: &Query, text: &str) -> Result<bool, String> {
     match &*query.source {
         "prometheus" => {
             let series = system.stack.prometheus.query_range(text, from, to, 5.0);
@@ -123,15 +128,19 @@ pub(super) fn can_be_asked(
     dashboard: &Dashboard,
     query: &Query,
 ) -> Result<(), String> {
-    let mut values = builtin(load);
+    let span = (load.began, now());
+    let mut values = builtin(span);
     values.extend(choices(system, dashboard).remove(0));
     let text = filled(&query.text, &values);
     let target = serde_json::from_str(&filled(&query.target.to_string(), &values)).unwrap();
-    has_data(system, load, &Query { target, ..query.clone() }, &text).map(drop)
+    has_data(system, span, &Query { target, ..query.clone() }, &text).map(drop)
 }
 
 pub(super) fn each_query_has_data(system: &System, load: &Load) {
-    let builtin = builtin(load);
+    let span = (load.began, now());
+    let early = (load.first, load.first + EARLY);
+    let (builtin, of_early) = (builtin(span), builtin(early));
+    let mut not_yet = Vec::new();
     let mut wrong = Vec::new();
     let mut slowest = (0.0, String::new());
     let dashboards = shipped::dashboards();
@@ -145,7 +154,7 @@ pub(super) fn each_query_has_data(system: &System, load: &Load) {
                 values.extend(choice.clone());
                 let text = filled(&query.text, &values);
                 let begun = Instant::now();
-                match has_data(system, load, query, &text) {
+                match has_data(system, span, query, &text) {
                     Ok(found) => data |= found,
                     Err(error) => wrong.push(format!("{}: {error}", query.place)),
                 }
@@ -153,6 +162,14 @@ pub(super) fn each_query_has_data(system: &System, load: &Load) {
                 if took > slowest.0 {
                     slowest = (took, query.place.clone());
                 }
+            }
+            let found_early = |choice: &BTreeMap<String, String>| {
+                let mut values = of_early.clone();
+                values.extend(choice.clone());
+                has_data(system, early, query, &filled(&query.text, &values)) == Ok(true)
+            };
+            if data && query.source == "prometheus" && !choices.iter().any(found_early) {
+                not_yet.push(&*query.place);
             }
             asked += 1;
             match (data, empty.remove(&query.place)) {
@@ -170,7 +187,7 @@ pub(super) fn each_query_has_data(system: &System, load: &Load) {
     for (place, query) in runbooks().into_iter().chain(recorded()) {
         asked += 1;
         let query = Query::of(&place, &query.0, &json!({ "expr": query.1 }));
-        match has_data(system, load, &query, &query.text) {
+        match has_data(system, span, &query, &query.text) {
             Ok(true) => {}
             Ok(false) => wrong.push(format!("{place} has no data: {}", query.text)),
             Err(error) => wrong.push(format!("{place}: {error}")),
@@ -178,6 +195,8 @@ pub(super) fn each_query_has_data(system: &System, load: &Load) {
     }
     assert!(wrong.is_empty(), "of {asked} queries:\n{}", wrong.join("\n"));
     eprintln!("{asked} queries have data; the slowest took {:.3} s: {}", slowest.0, slowest.1);
+    let (count, not_yet) = (not_yet.len(), not_yet.join(", "));
+    eprintln!("{EARLY} s after the first request {count} queries of panels had none: {not_yet}");
 }
 
 /// Place, and data source and query, of each block of the runbooks.
@@ -248,7 +267,7 @@ pub(super) fn each_figure_is_that_of_the_load(system: &System, load: &Load) {
     let mut wrong = Vec::new();
     for (name, requests) in served(system, load) {
         let shown = |query: &Query, time: f64| -> f64 {
-            let mut values = builtin(load);
+            let mut values = builtin((load.began, now()));
             values.insert("service_name".to_owned(), name.clone());
             let text = filled(&query.text, &values);
             let series = system.stack.prometheus.query_at(&text, time).unwrap();

@@ -135,7 +135,8 @@ const OVER: f64 = 12.0;
 
 /// A load. In its first half the catalog does not answer for a while, and requests fail.
 pub(super) struct Load {
-    /// Seconds since 1970.
+    /// Seconds since 1970: when the very first request was sent, of the load before this one.
+    pub(super) first: f64,
     pub(super) began: f64,
     pub(super) failed: f64,
     pub(super) ended: f64,
@@ -146,9 +147,10 @@ impl Load {
     pub(super) fn run(system: &System) -> Load {
         let app = &system.app;
         // A series that begins with a failure does not show how many came before its first scrape. So each has failed once before.
-        let first = Running::start(app, RATE, 9);
+        let first = now();
+        let running = Running::start(app, RATE, 9);
         freeze(app, 20, Duration::from_secs(6));
-        first.ended();
+        running.ended();
         let seen = "count(http_server_request_duration_seconds_count{service_name=\"gateway\", http_response_status_code=\"503\"})";
         eventually("the first failures are scraped", || {
             let found = system.stack.prometheus.query(seen).map_err(|it| format!("{it:#}"))?;
@@ -164,7 +166,7 @@ impl Load {
         freeze(app, SERVED, FROZEN);
         let failed = now() + OVER;
         let answers = running.ended();
-        Load { began, failed, ended: now(), answers }
+        Load { first, began, failed, ended: now(), answers }
     }
 }
 
