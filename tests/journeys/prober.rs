@@ -238,7 +238,7 @@ fn without_its_target_it_is_ready_and_says_what_fails() {
 #[test]
 fn wrong_settings_are_told_before_anything_starts() {
     for (settings, told) in [
-        (vec![("PROBER_INTERVAL", "999ms")], "set it to a time from 1s to 1h"),
+        (vec![("PROBER_INTERVAL", "999ms")], "set it to a time from 1s to 5m"),
         (vec![("PROBER_GATEWAY_URL", "https://x")], "PROBER_GATEWAY_URL"),
         (vec![("MUSICWALLET_ENVIRONMENT", "production")], "PROBER_PASSWORD_FILE"),
     ] {

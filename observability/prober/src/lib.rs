@@ -29,7 +29,7 @@ platform::settings! {
         pub internal_listen: SocketAddr = "127.0.0.1:9186", "PROBER_INTERNAL_LISTEN";
         /// The public address: that of the gateway, or of what stands before it.
         pub gateway_url: HttpUrl = "http://127.0.0.1:8080", "PROBER_GATEWAY_URL";
-        /// How often it walks, 1s to 1h. A run that takes longer lets the next ones out.
+        /// How often it walks, 1s to 5m: who does not try for longer is not heard of (ProberFailing). A run that takes longer lets the next ones out.
         pub interval: Interval = "30s", "PROBER_INTERVAL";
         /// The user that it signs in as, and signs up where there is none.
         pub username: String = "prober", "PROBER_USERNAME";
@@ -43,11 +43,11 @@ platform::settings! {
 pub struct Interval(Duration);
 
 impl Value for Interval {
-    const EXPECTED: &'static str = "a time from 1s to 1h, such as 30s";
+    const EXPECTED: &'static str = "a time from 1s to 5m, such as 30s";
 
     fn parse(text: &str) -> Result<Interval, String> {
         let time = Duration::parse(text)?;
-        let within = Duration::from_secs(1)..=Duration::from_secs(3_600);
+        let within = Duration::from_secs(1)..=Duration::from_secs(300);
         within.contains(&time).then_some(Interval(time)).ok_or("is out of its limits".to_owned())
     }
 }
@@ -84,8 +84,8 @@ mod tests {
     #[test]
     fn an_interval_has_limits() {
         assert_eq!(Interval::parse("1s"), Ok(Interval(Duration::from_secs(1))));
-        assert_eq!(Interval::parse("1h"), Ok(Interval(Duration::from_secs(3_600))));
-        for wrong in ["999ms", "3601s", "0s", "soon", ""] {
+        assert_eq!(Interval::parse("5m"), Ok(Interval(Duration::from_secs(300))));
+        for wrong in ["999ms", "301s", "0s", "soon", ""] {
             assert!(Interval::parse(wrong).is_err(), "{wrong}");
         }
     }

@@ -103,6 +103,11 @@ fn every_alert_has_its_four_cases() {
                 fires |= list(&query["exp_samples"]).next().is_some();
             }
             assert_eq!(fires, case == "fault" || name == ALWAYS, "{name}: {case}");
+            let last = list(&test["promql_expr_test"]).last().expect("a case asks something");
+            let is_over = list(&last["exp_samples"]).next().is_none();
+            assert!(is_over || name == ALWAYS, "{name}: {case} does not end");
+            let mut values = list(&test["input_series"]).map(|it| text(&it["values"]));
+            assert!(case != "reset" || values.any(|it| it.contains(' ')), "{name}: nothing begins anew");
             let idle = case == "no traffic" || name == ALWAYS;
             assert!(
                 idle || list(&test["input_series"]).next().is_some(),

@@ -161,8 +161,8 @@ impl Objective {
         let prober = some(2.0, 0.0);
         let hour = |minute: Option<Minute>| vec![minute; 60];
 
-        // 1,000 requests in an hour, of which ten times the burn rate of a page are bad, but 100 at least; then all is well.
-        let share = (self.budget() * 13.44 * 2.0).max(0.1);
+        // 1,000 requests in an hour, of which 100 are bad: 100 times the budget of availability, ten times that of latency. Then all is well.
+        let share = 0.1;
         let page = some(1000.0 / 60.0 * (1.0 - share), 1000.0 / 60.0 * share);
         let mut page_and_over = hour(page);
         page_and_over.extend(vec![some(1000.0 / 60.0, 0.0); 35]);

@@ -132,3 +132,39 @@ fn who_is_woken_for_an_objective_gets_no_ticket_for_it() {
     let expected = names(&["LatencyBurning ticket"]);
     assert_eq!(kept_back(&alertmanager, &all, 1), expected);
 }
+
+/// Whoever is down for less than the time in which alerts are gathered would never be told of.
+#[test]
+fn a_dead_database_is_told_at_once() {
+    let data = tempfile::tempdir().unwrap();
+    let alertmanager = Alertmanager::start(Ports::Free, data.path()).unwrap();
+    let down = json!([{ "labels": { "alertname": "DatabaseDown", "severity": "page" } }]);
+    let url = format!("{}/api/v2/alerts", alertmanager.url());
+    let begun = Instant::now();
+    assert!(Client::new().post(url).json(&down).send().unwrap().status().is_success());
+    // Nobody is there to take it; it was tried.
+    let tried = "alertmanager_notifications_total{integration=\"webhook\",receiver_name=\"page\"}";
+    loop {
+        let metrics = Client::new().get(format!("{}/metrics", alertmanager.url())).send();
+        let metrics = metrics.unwrap().text().unwrap();
+        let line = metrics.lines().find_map(|it| it.strip_prefix(tried));
+        if line.is_some_and(|it| it.trim() != "0") {
+            return;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(30), "others wait for 45 s; {line:?}");
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn without_the_sidecar_nobodys_telemetry_arrives_and_that_is_one_page() {
+    let data = tempfile::tempdir().unwrap();
+    let alertmanager = Alertmanager::start(Ports::Free, data.path()).unwrap();
+    let of = |name: &str, service: &str| json!({ "alertname": name, "severity": "page", "service_name": service });
+    let all = [
+        of("TargetDown", "sidecar"),
+        of("TargetDown", "wallet"),
+        of("ServiceSilent", "gateway"),
+    ];
+    assert_eq!(kept_back(&alertmanager, &all, 1), names(&["ServiceSilent page"]));
+}
