@@ -28,7 +28,7 @@ use opentelemetry_proto::tonic::{
     trace::v1::{ResourceSpans, ScopeSpans, Span},
 };
 use prost::Message;
-use real::stack::{Exporter, Jaeger, Ports, Stack, Storage};
+use real::stack::{Jaeger, Ports, Storage};
 use reqwest::blocking::{Client, Response};
 use serde_json::{Value, json};
 
@@ -75,9 +75,6 @@ fn main() -> Outcome<()> {
         waiting(&client)?;
         arriving(&client)?;
         paying(&client)?;
-    }
-    if wanted("operators") {
-        watching(&client)?;
     }
     Ok(())
 }
@@ -552,55 +549,6 @@ fn arriving(client: &Client) -> Outcome<()> {
         times.push(begun.elapsed().as_secs_f64() * 1e3);
     }
     say(&format!("          a trace is in Jaeger {} after its request", list(&times, "ms")));
-    Ok(())
-}
-
-/// What the operators' stack costs at rest, and how many series a service has.
-fn watching(client: &Client) -> Outcome<()> {
-    let data = tempfile::tempdir()?;
-    let stack = Stack::start(Ports::Free, data.path())?;
-    let server = databases::server().ok_or("tests/real/numbers has a server")?;
-    let postgres = Exporter::of_postgres(&server, Ports::Free, data.path())?;
-    let destinations = [
-        ("SIDECAR_TRACES_ENDPOINT", stack.jaeger.otlp_url()),
-        ("SIDECAR_LOGS_ENDPOINT", stack.loki.otlp_url()),
-    ];
-    let settings: Vec<(&str, &str)> =
-        destinations.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    let running = Running::start_over(client, true, &settings)?;
-    let services = ["gateway", "accounts", "catalog", "wallet", "sidecar"];
-    let addresses = services.map(|it| running.url(it, "internal").unwrap_or_default());
-    let targets: Vec<(&str, &str)> = services
-        .into_iter()
-        .zip(addresses.iter().map(|it| it.trim_start_matches("http://")))
-        .collect();
-    stack.prometheus.scrape(&targets)?;
-    stack.prometheus.watch("postgres", postgres.address())?;
-    let token = running.token(client)?;
-    for _ in 0..200 {
-        running.get(client, "/api/musics/7/", &token)?;
-    }
-    thread::sleep(Duration::from_secs(60)); // at rest: rules and scrapes only
-    let programs = [
-        ("Jaeger", stack.jaeger.program.id()),
-        ("Loki", stack.loki.program.id()),
-        ("Prometheus", stack.prometheus.program.id()),
-        ("Alertmanager", stack.alertmanager.program.id()),
-        ("node_exporter", stack.node.program.id()),
-        ("postgres_exporter", postgres.program.id()),
-        ("MusicWallet", running.child.id()),
-    ];
-    let mut all = 0.0;
-    for (name, id) in programs {
-        let resident = memory(id, "VmRSS:")?;
-        all += resident;
-        say(&format!("operators {name:24} {resident:8.0} MB resident at rest"));
-    }
-    say(&format!("          {:24} {all:8.0} MB, without Grafana and PostgreSQL", "together"));
-    let series = "scrape_samples_post_metric_relabeling{service_name!=\"\"}";
-    for it in stack.prometheus.query(series)? {
-        say(&format!("          {:24} {:8} series", it.labels["service_name"], it.value));
-    }
     Ok(())
 }
 

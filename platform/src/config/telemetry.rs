@@ -37,7 +37,7 @@ crate::settings! {
         /// How long a span waits for others before it is sent, in milliseconds.
         pub delay: Milliseconds = "300", "OTEL_BSP_SCHEDULE_DELAY";
         /// How many spans may wait to be exported; more are dropped and counted; 1,000,000 at most.
-        pub trace_queue: QueueSize = "8192", "OTEL_BSP_MAX_QUEUE_SIZE";
+        pub trace_queue: QueueSize = "4096", "OTEL_BSP_MAX_QUEUE_SIZE";
         /// How many log records may wait to be exported; more are dropped and counted; 1,000,000 at most.
         pub log_queue: QueueSize = "8192", "OTEL_BLRP_MAX_QUEUE_SIZE";
         /// Which log lines are written: a level, or target=level pairs separated by commas.

@@ -7,7 +7,7 @@ use real::stack::{Jaeger, Loki, Ports, Prometheus, Storage};
 use crate::harness::{App, Shape, binary, root};
 
 /// Longer than any of them takes on a busy machine.
-const SECONDS: &str = "180";
+const SECONDS: &str = "400";
 /// Ends what a block shows.
 const END: &str = "--- the block ends here";
 

@@ -18,7 +18,9 @@ use crate::{documents, harness::root};
 #[test]
 fn what_is_shipped_for_operators_shows_a_load_and_leads_from_one_signal_to_the_other() {
     let system = System::start(Pace::Usual, &[]);
+    system.tell_costs();
     let load = Load::run(&system);
+    system.tell_series();
     let parts: [(&str, &dyn Fn()); 6] = [
         ("queries", &|| panels::each_query_has_data(&system, &load)),
         ("figures", &|| panels::each_figure_is_that_of_the_load(&system, &load)),

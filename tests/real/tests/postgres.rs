@@ -52,6 +52,11 @@ impl Server {
         server
     }
 
+    /// Its process id, while it runs.
+    pub(crate) fn id(&self) -> Option<u32> {
+        self.running.as_ref().map(Child::id)
+    }
+
     fn program(name: &str) -> Command {
         let folders = fs::read_dir("/usr/lib/postgresql").expect("tests/real/install has it");
         let mut folders: Vec<PathBuf> = folders.map(|it| it.unwrap().path()).collect();

@@ -194,9 +194,14 @@ pub(super) fn each_query_has_data(system: &System, load: &Load) {
         }
     }
     assert!(wrong.is_empty(), "of {asked} queries:\n{}", wrong.join("\n"));
-    eprintln!("{asked} queries have data; the slowest took {:.3} s: {}", slowest.0, slowest.1);
+    eprintln!(
+        "operators {asked} queries have data; the slowest took {:.3} s: {}",
+        slowest.0, slowest.1
+    );
     let (count, not_yet) = (not_yet.len(), not_yet.join(", "));
-    eprintln!("{EARLY} s after the first request {count} queries of panels had none: {not_yet}");
+    eprintln!(
+        "operators {EARLY} s after the first request {count} queries of panels had none: {not_yet}"
+    );
 }
 
 /// Place, and data source and query, of each block of the runbooks.

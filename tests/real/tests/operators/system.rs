@@ -3,6 +3,7 @@
 use std::{
     fs,
     path::PathBuf,
+    sync::{Mutex, MutexGuard, PoisonError},
     thread,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -12,7 +13,7 @@ use serde::Deserialize;
 use tempfile::TempDir;
 
 use crate::{
-    harness::{App, Process, Shape, databases::Databases, eventually},
+    harness::{App, Process, Reply, Shape, databases::Databases, eventually},
     ledger::sum,
     postgres::Server,
 };
@@ -29,6 +30,9 @@ pub(super) enum Pace {
     Hurried,
 }
 
+/// One at a time: several would be each other's load.
+static ONE: Mutex<()> = Mutex::new(());
+
 /// MusicWallet over PostgreSQL, a process each, and what is beside it. Dropped from the first field on: callers before those they call.
 pub(super) struct System {
     pub(super) prober: Process,
@@ -37,10 +41,12 @@ pub(super) struct System {
     pub(super) stack: Stack,
     pub(super) server: Server,
     _data: TempDir,
+    _one: MutexGuard<'static, ()>,
 }
 
 impl System {
     pub(super) fn start(pace: Pace, more: &[(&str, &str)]) -> System {
+        let one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
         let data = tempfile::tempdir().unwrap();
         let (stack, probes) = match pace {
             Pace::Usual => (Stack::start(Ports::Free, data.path()), "30s"),
@@ -61,7 +67,7 @@ impl System {
         let databases = Databases::on(server.url());
         let app = App::start_over(Some(databases), Shape::Each, &settings);
         let prober = prober(&app, probes);
-        let system = System { prober, app, postgres, stack, server, _data: data };
+        let system = System { prober, app, postgres, stack, server, _data: data, _one: one };
         system.watch();
         system
     }
@@ -71,6 +77,42 @@ impl System {
         match service {
             "prober" => self.prober.address("prober", "internal"),
             other => self.app.url(other, "internal").replace("http://", ""),
+        }
+    }
+
+    /// Prints what everything takes of the memory; nothing is asserted, because builds for tests are larger.
+    pub(super) fn tell_costs(&self) {
+        let own = SERVICES.into_iter().map(|service| match service {
+            "prober" => (service, self.prober.id()),
+            other => (other, self.app.process(other).id()),
+        });
+        let Stack { jaeger, loki, prometheus, alertmanager, node } = &self.stack;
+        let others = [
+            ("PostgreSQL", self.server.id().unwrap()),
+            ("postgres_exporter", self.postgres.program.id()),
+            ("Jaeger", jaeger.program.id()),
+            ("Loki", loki.program.id()),
+            ("Prometheus", prometheus.program.id()),
+            ("Alertmanager", alertmanager.program.id()),
+            ("node_exporter", node.program.id()),
+        ];
+        let tell = |(name, id): (&str, u32)| {
+            let megabytes = memory(id) / 1e6;
+            eprintln!("operators {name:20} {megabytes:6.0} MB at rest");
+            megabytes
+        };
+        let own: f64 = own.map(tell).sum();
+        let all: f64 = own + others.into_iter().map(tell).sum::<f64>();
+        eprintln!(
+            "operators ours {own:.0} MB (asked: 150), all but Grafana {all:.0} MB (asked: 700)"
+        );
+    }
+
+    /// How many series Prometheus has of each service.
+    pub(super) fn tell_series(&self) {
+        let series = "scrape_samples_post_metric_relabeling{service_name!=\"\"}";
+        for it in self.stack.prometheus.query(series).unwrap() {
+            eprintln!("operators {:20} {:6} series", it.labels["service_name"], it.value);
         }
     }
 
@@ -96,6 +138,17 @@ impl System {
             }
         });
     }
+}
+
+/// The bytes of a process and those that it has started, where several share some each with its part.
+fn memory(process: u32) -> f64 {
+    let folder = format!("/proc/{process}");
+    let text = fs::read_to_string(format!("{folder}/smaps_rollup")).unwrap();
+    let line = text.lines().find_map(|it| it.strip_prefix("Pss:")).unwrap();
+    let own: f64 = line.trim().trim_end_matches(" kB").parse().unwrap();
+    let children = fs::read_to_string(format!("{folder}/task/{process}/children")).unwrap();
+    let children = children.split_whitespace().map(|it| memory(it.parse().unwrap()));
+    own * 1024.0 + children.sum::<f64>()
 }
 
 fn prober(app: &App, interval: &str) -> Process {
@@ -161,13 +214,39 @@ impl Load {
             }
         });
 
+        let importer = app.someone("importer");
         let began = now();
         let running = Running::start(app, RATE, SECONDS);
-        freeze(app, SERVED, FROZEN);
-        let failed = now() + OVER;
-        let answers = running.ended();
-        Load { first, began, failed, ended: now(), answers }
+        thread::scope(|scope| {
+            let imports = scope.spawn(|| imports(app, &importer, began + SECONDS as f64));
+            freeze(app, SERVED, FROZEN);
+            let failed = now() + OVER;
+            let mut answers = running.ended();
+            answers.extend(imports.join().unwrap());
+            Load { first, began, failed, ended: now(), answers }
+        })
     }
+}
+
+/// A file for the catalog, a library and its export, again and again: the load generator has none of them.
+fn imports(app: &App, token: &str, until: f64) -> Vec<Answer> {
+    let songs = "title,artist\nHeath,Fen\nMire,Fen\n";
+    let ways: [&dyn Fn() -> Reply; 3] =
+        [&|| app.import(token, songs), &|| app.import_library(token, songs), &|| {
+            app.get("/api/export", token)
+        }];
+    let mut answers = Vec::new();
+    for way in ways.iter().cycle().take_while(|_| now() < until) {
+        let begun = Instant::now();
+        let reply = way();
+        answers.push(Answer {
+            status: reply.status,
+            latency_ms: begun.elapsed().as_secs_f64() * 1e3,
+            ended_unix_ms: (now() * 1e3) as u64,
+        });
+        thread::sleep(Duration::from_millis(400)); // so often; nothing is waited for
+    }
+    answers
 }
 
 /// Once it has answered so many more requests, the catalog answers none for a while.

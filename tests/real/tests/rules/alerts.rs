@@ -107,7 +107,10 @@ fn every_alert_has_its_four_cases() {
             let is_over = list(&last["exp_samples"]).next().is_none();
             assert!(is_over || name == ALWAYS, "{name}: {case} does not end");
             let mut values = list(&test["input_series"]).map(|it| text(&it["values"]));
-            assert!(case != "reset" || values.any(|it| it.contains(' ')), "{name}: nothing begins anew");
+            assert!(
+                case != "reset" || values.any(|it| it.contains(' ')),
+                "{name}: nothing begins anew"
+            );
             let idle = case == "no traffic" || name == ALWAYS;
             assert!(
                 idle || list(&test["input_series"]).next().is_some(),

@@ -161,10 +161,7 @@ fn without_the_sidecar_nobodys_telemetry_arrives_and_that_is_one_page() {
     let data = tempfile::tempdir().unwrap();
     let alertmanager = Alertmanager::start(Ports::Free, data.path()).unwrap();
     let of = |name: &str, service: &str| json!({ "alertname": name, "severity": "page", "service_name": service });
-    let all = [
-        of("TargetDown", "sidecar"),
-        of("TargetDown", "wallet"),
-        of("ServiceSilent", "gateway"),
-    ];
+    let all =
+        [of("TargetDown", "sidecar"), of("TargetDown", "wallet"), of("ServiceSilent", "gateway")];
     assert_eq!(kept_back(&alertmanager, &all, 1), names(&["ServiceSilent page"]));
 }
