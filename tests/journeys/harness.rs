@@ -148,8 +148,14 @@ impl App {
                 }
             }
         }
-        let client =
-            Client::builder().timeout(PATIENCE).user_agent("journeys").no_proxy().build().unwrap();
+        // Servers close what is idle for 5 s; nobody uses a connection that is just being closed.
+        let client = Client::builder()
+            .timeout(PATIENCE)
+            .pool_idle_timeout(Duration::from_secs(2))
+            .user_agent("journeys")
+            .no_proxy()
+            .build()
+            .unwrap();
         let app = App { processes, data, settings, client, _databases: databases };
         app.all_are_ready();
         app

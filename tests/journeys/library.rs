@@ -212,7 +212,7 @@ fn in_time(request: impl FnOnce() -> Reply) -> Reply {
     let begun = Instant::now();
     let reply = request();
     let took = begun.elapsed();
-    assert!(took < Duration::from_millis(2_900), "{took:?}: {reply:?}");
+    assert!(took < Duration::from_secs(5), "{took:?}: {reply:?}");
     reply
 }
 

@@ -16,7 +16,11 @@ use crate::{
 fn a_request_is_one_trace_through_three_services_with_its_lines_and_its_exemplar() {
     in_both_shapes(|app| {
         let ada = app.someone("ada");
-        app.get("/api/musics/?limit=1", &ada); // keys are fetched with the first request of a start
+        // Keys are fetched with the first request of a start.
+        eventually("keys are there", || match app.get("/api/musics/?limit=1", &ada) {
+            reply if reply.status == 200 => Ok(()),
+            reply => Err(format!("{reply:?}")),
+        });
         let again = app.token("ada");
         let reply = app.get("/api/musics/?limit=1", &again);
         let id = reply.trace_id().to_owned();
@@ -305,7 +309,12 @@ fn exporting_is_not_itself_traced() {
         let done = all.iter().all(|[enqueued, exported]| enqueued == exported);
         if done { Ok(all) } else { Err(format!("{all:?}")) }
     });
-    let written = app.processes[0].logs().len();
+    let mut last = 0;
+    let written = eventually("stdout has come to rest", || {
+        let before = std::mem::replace(&mut last, app.processes[0].logs().len());
+        thread::sleep(Duration::from_millis(500)); // so long nothing has come
+        if last == before { Ok(last) } else { Err(last) }
+    });
     for _ in 0..20 {
         app.console("/"); // what the sidecar does is no trace either
         app.internal("gateway", "/health/ready");

@@ -12,7 +12,7 @@ use spool::{Limits, Spool};
 use tempfile::TempDir;
 
 const FOLDER: &str = "SPOOL_TEST_FOLDER";
-const LIMITS: Limits = Limits { bytes: 4 << 20, age: Duration::from_secs(3600) };
+const LIMITS: Limits = Limits { bytes: 64 << 20, age: Duration::from_secs(3600) };
 const UNITS: u64 = 3;
 
 /// Not a test by itself: what the killed process does.

@@ -204,7 +204,7 @@ impl Loki {
         if stop.send(Instant::now() + limit).is_ok() {
             // A little more: at the limit it still books what it gives up.
             let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
-            let _ = ended.recv_timeout(limit + Duration::from_millis(200));
+            let _ = ended.recv_timeout(limit + Duration::from_secs(1));
         }
     }
 

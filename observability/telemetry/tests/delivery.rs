@@ -20,10 +20,16 @@ const STATEMENT: DbCall<'_> =
     DbCall { system: "sqlite", namespace: "test", summary: "SELECT x", text: "SELECT 1" };
 
 fn start(service: &str, endpoint: &str) -> Telemetry {
-    start_with(service, endpoint, true, true)
+    start_with(service, endpoint, Duration::from_secs(5), [true, true])
 }
 
-fn start_with(service: &str, endpoint: &str, traces: bool, logs: bool) -> Telemetry {
+/// `signals`: whether it has traces, and logs.
+fn start_with(
+    service: &str,
+    endpoint: &str,
+    timeout: Duration,
+    [traces, logs]: [bool; 2],
+) -> Telemetry {
     let config = Config {
         service: service.to_owned(),
         version: "1".to_owned(),
@@ -32,7 +38,7 @@ fn start_with(service: &str, endpoint: &str, traces: bool, logs: bool) -> Teleme
         attributes: Vec::new(),
         export: Some(Export {
             endpoint: endpoint.to_owned(),
-            timeout: Duration::from_millis(400),
+            timeout,
             delay: Duration::from_millis(20),
             trace_queue: QUEUE,
             log_queue: QUEUE,
@@ -147,7 +153,8 @@ fn a_signal_that_nobody_wants_is_not_sent_and_lines_have_their_ids_all_the_same(
     };
     for (traces, logs) in [(true, false), (false, true)] {
         let sink = Sink::start(Answer::Accept);
-        let telemetry = start_with("orders", &sink.endpoint, traces, logs);
+        let telemetry =
+            start_with("orders", &sink.endpoint, Duration::from_secs(5), [traces, logs]);
         let runtime = telemetry.runtime(1).unwrap();
         let id = runtime.block_on(request(&telemetry, &runtime));
         telemetry.shutdown(Duration::from_secs(5));
@@ -323,7 +330,8 @@ fn with_the_collector_refused_every_span_is_counted_as_failed() {
 #[test]
 fn a_silent_collector_fills_the_queue_and_never_a_request() {
     let sink = Sink::start(Answer::Never);
-    let telemetry = start("orders", &sink.endpoint);
+    let timeout = Duration::from_millis(400);
+    let telemetry = start_with("orders", &sink.endpoint, timeout, [true, true]);
     let begun = Instant::now();
     (0..5000).for_each(|_| statement(&telemetry));
     let took = begun.elapsed();

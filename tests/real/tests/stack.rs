@@ -67,6 +67,12 @@ fn prometheus_scrapes_every_service_in_both_shapes_and_knows_exemplars() {
         prometheus.scrape(&targets).unwrap();
         for (service, address) in targets {
             let target = eventually(&format!("{service} is scraped"), || {
+                // The sample comes a bit after the target's health.
+                let query = format!("up{{instance=\"{address}\"}}");
+                let up = prometheus.query(&query).map_err(|it| it.to_string())?;
+                if up.first().is_none_or(|it| it.value != 1.0) {
+                    return Err(format!("{query}: {up:?}"));
+                }
                 let targets = prometheus.targets().map_err(|it| it.to_string())?;
                 let up = |it: &&real::stack::Target| {
                     it.labels["instance"] == address && it.health == "up"
@@ -74,8 +80,6 @@ fn prometheus_scrapes_every_service_in_both_shapes_and_knows_exemplars() {
                 targets.iter().find(up).cloned().ok_or_else(|| format!("{targets:#?}"))
             });
             assert_eq!(target.labels["job"], format!("musicwallet/{service}"));
-            let up = prometheus.query(&format!("up{{instance=\"{address}\"}}")).unwrap();
-            assert_eq!(up[0].value, 1.0, "{service}");
         }
         eventually("the exemplar of a request is there", || {
             let series = "http_server_request_duration_seconds_bucket{job=\"musicwallet/gateway\"}";

