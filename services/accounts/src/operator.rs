@@ -61,7 +61,7 @@ pub async fn reset_password(
     change(db, operator, "reset-password", username, async |tx, person| {
         store::set_password_hash(tx, person.id, &hash).await?;
         store::end_others(tx, person.id, Via::Basic).await?;
-        store::forget_failures(tx, &subject(&person.key)).await?;
+        store::forget_failures(tx, person.id, &subject(&person.key)).await?;
         Ok(())
     })
     .await?;
@@ -86,7 +86,7 @@ pub async fn lock(db: &Db, operator: &str, username: &str) -> anyhow::Result<()>
 pub async fn unlock(db: &Db, operator: &str, username: &str) -> anyhow::Result<()> {
     change(db, operator, "unlock", username, async |tx, person| {
         store::set_locked(tx, person.id, None).await?;
-        Ok(store::forget_failures(tx, &subject(&person.key)).await?)
+        Ok(store::forget_failures(tx, person.id, &subject(&person.key)).await?)
     })
     .await
 }

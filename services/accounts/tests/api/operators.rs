@@ -65,6 +65,19 @@ async fn who_is_locked_has_no_credential_until_they_are_unlocked() {
 }
 
 #[tokio::test]
+async fn who_is_unlocked_need_not_wait_at_a_device_that_failed_meanwhile() {
+    let service = Service::start().await;
+    service.someone("ada").await;
+    let begun = service.session("ada", PASSWORD, &[]).await;
+    let known = [("x-device", begun.text("device"))];
+    service.operate(async |db| operator::lock(db, "root", "ada").await.unwrap()).await;
+    assert_eq!(service.session("ada", PASSWORD, &known).await.status, 401);
+    service.sql("UPDATE sign_in_failures SET next_at = next_at + 60000").await;
+    service.operate(async |db| operator::unlock(db, "root", "ada").await.unwrap()).await;
+    assert_eq!(service.session("ada", PASSWORD, &known).await.status, 201);
+}
+
+#[tokio::test]
 async fn a_password_that_is_reset_is_random_and_ends_all_else() {
     let mut service = Service::start().await;
     service.someone("ada").await;
