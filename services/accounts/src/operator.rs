@@ -5,7 +5,7 @@
 use anyhow::{Context, bail};
 use platform::storage::{Db, Tx};
 use secrecy::{ExposeSecret, SecretString};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::{
     hashing::hash_alone, now, rfc3339, sessions::IDLE, store, throttle::subject, token,
@@ -33,6 +33,16 @@ pub struct Account {
     pub tokens: i64,
     /// Sessions that are not over.
     pub sessions: i64,
+    /// When the first of those tokens ends that the person has given a name; likewise. No program waits for the end of the others.
+    #[serde(serialize_with = "rfc3339_or_null")]
+    pub named_token_ends_at: Option<i64>,
+}
+
+fn rfc3339_or_null<S: Serializer>(time: &Option<i64>, serializer: S) -> Result<S::Ok, S::Error> {
+    match time {
+        Some(time) => rfc3339(time, serializer),
+        None => serializer.serialize_none(),
+    }
 }
 
 /// All accounts, by id.
