@@ -150,6 +150,32 @@ fn a_hostile_notification_is_refused_with_the_name_of_the_field() {
 }
 
 #[test]
+fn only_who_asks_by_a_known_name_tells_of_alerts() {
+    let app = App::start_with(Shape::One, &[("CONSOLE_ALLOWED_HOSTS", "sidecar")]);
+    let tell = |host: &str| {
+        let url = format!("{}/alerts", app.url("sidecar", "internal"));
+        let request = app.client().post(url).header("host", host);
+        let body = notification(&[alert("Slow", "ticket", "bb", "firing")]).to_string();
+        Reply::to(request.header("content-type", "application/json").body(body))
+    };
+    // A page of a stranger whose name leads to this machine.
+    for host in ["stranger.example:9185", "sidecar.stranger.example"] {
+        let refused = tell(host);
+        let told = refused.is_problem(421, "unknown-host").json["detail"].as_str().unwrap();
+        assert!(told.contains("CONSOLE_ALLOWED_HOSTS"), "{told}");
+    }
+    assert_eq!(record(&app)["heard"], false);
+    for host in ["sidecar:9185", "localhost:9185"] {
+        assert_eq!(tell(host).status, 204, "{host}");
+    }
+    assert_eq!(record(&app)["heard"], true);
+    // Whoever scrapes and asks for health may do so by any name.
+    let url = format!("{}/health/ready", app.url("sidecar", "internal"));
+    let health = app.client().get(url).header("host", "sidecar.example");
+    assert_eq!(Reply::to(health).status, 200);
+}
+
+#[test]
 fn what_is_remembered_is_bounded_and_what_is_forgotten_is_counted() {
     let app = App::start(Shape::One);
     for part in 0..3 {

@@ -38,9 +38,15 @@ fn accounts_are_locked_unlocked_and_given_new_passwords_while_they_are_used() {
             let to = format!("--otel-exporter-otlp-endpoint={}", app.url("sidecar", "otlp-http"));
             done(&app, &["accounts", action, name, "--operator", "grace", &to])
         };
-        let (listed, _) = done(&app, &["accounts", "list", "--operator", "grace"]);
-        let row: Vec<&str> = listed.lines().nth(1).unwrap().split_whitespace().collect();
-        assert_eq!((row[0], row[1], row[3], row[4]), ("1", "ada", "no", "1"), "{listed}");
+        let listed = || {
+            let (listed, _) = done(&app, &["accounts", "list", "--operator", "grace"]);
+            let row: Vec<&str> = listed.lines().nth(1).unwrap().split_whitespace().collect();
+            [0, 1, 3, 4, 6].map(|at| row[at].to_owned())
+        };
+        assert_eq!(listed(), ["1", "ada", "no", "1", "-"]);
+        let named = app.post("/api/tokens/", &ada, json!({"name": "player"}));
+        let ends = named.json["expires_at"].as_str().unwrap();
+        assert_eq!(listed(), ["1", "ada", "no", "2", ends]);
 
         let (stdout, stderr) = act("lock", "Ada");
         let line: Value =

@@ -19,6 +19,12 @@ fn failures(app: &App, step: &str) -> f64 {
     app.metric("prober", &series).unwrap()
 }
 
+/// The lines about failed steps that came with this status.
+fn told(app: &App, status: u16) -> Vec<Value> {
+    let lines = app.process("prober").logs().into_iter();
+    lines.filter(|it| it["level"] == "WARN" && it["status"] == status).collect()
+}
+
 /// Waits until `more` runs have ended so.
 fn after(app: &App, more: f64, result: &str) {
     let before = runs(app, result);
@@ -187,13 +193,83 @@ fn a_name_that_somebody_has_is_told_and_not_taken() {
     let mut app = App::start(Shape::One);
     app.someone("prober");
     app.start_prober();
-    after(&app, 1.0, "failure");
-    assert!(failures(&app, "sign_in") >= 1.0);
-    let lines = app.process("prober").logs();
-    let line = lines.iter().find(|it| it["level"] == "WARN").unwrap();
-    assert!(line["message"].as_str().unwrap().contains("PROBER_USERNAME"), "{line}");
-    assert_eq!(line["status"], 409);
+    after(&app, 4.0, "failure");
+    assert!(failures(&app, "sign_in") >= 4.0);
+    let taken = told(&app, 409);
+    assert_eq!(taken.len(), 1, "it signs up once, not at each run: {taken:?}");
+    let line = taken[0]["message"].as_str().unwrap();
+    assert!(line.contains("PROBER_USERNAME is locked, or has another password"), "{line}");
     assert!(!app.process("prober").output().contains(&password(&app)));
+}
+
+#[test]
+fn a_locked_account_is_told_as_one_and_an_unlocked_one_walks_on() {
+    let mut app = App::start(Shape::Each);
+    app.start_prober();
+    after(&app, 1.0, "success");
+    let act = |app: &App, action: &str| {
+        let arguments = ["accounts", action, "prober", "--operator", "grace"];
+        let (code, stdout, stderr) = app.command(&arguments).end();
+        assert_eq!(code, Some(0), "{stdout}{stderr}");
+    };
+    for locks in 1..=2 {
+        act(&app, "lock");
+        eventually("it tells that it signed up in vain", || match told(&app, 409).len() {
+            taken if taken == locks => Ok(()),
+            other => Err(other),
+        });
+        after(&app, 3.0, "failure");
+        let taken = told(&app, 409);
+        assert_eq!(taken.len(), locks, "{taken:?}");
+        assert!(taken[0]["message"].as_str().unwrap().contains("is locked, or"), "{taken:?}");
+        act(&app, "unlock");
+        after(&app, 2.0, "success");
+    }
+}
+
+#[test]
+fn an_account_that_is_deleted_is_signed_up_again() {
+    let mut app = App::start(Shape::One);
+    app.start_prober();
+    after(&app, 1.0, "success");
+    let (token, id) = prober(&app);
+    let deleted = app.call(Method::DELETE, &format!("/api/users/{id}/"), &token, None);
+    assert_eq!(deleted.status, 204, "{deleted:?}");
+    after(&app, 2.0, "success"); // one may have been on its way
+    assert!(prober(&app).1 > id);
+}
+
+#[test]
+fn wrong_passwords_of_strangers_do_not_keep_it_out_not_even_after_a_restart() {
+    let mut app = App::start(Shape::One);
+    app.start_prober();
+    after(&app, 1.0, "success");
+    let device = app.data.path().join("data/prober.device");
+    assert_eq!(fs::metadata(&device).unwrap().permissions().mode() & 0o777, 0o600);
+    let mut prober = app.processes.pop().unwrap();
+    assert!(prober.terminate().success());
+    // Ten for any names, and for a minute nobody may try one from here who is not known.
+    let mut names = 0..;
+    eventually("strangers have to wait", || {
+        let name = format!("nobody{}", names.next().unwrap());
+        let who = json!({"username": name, "password": "wrong wrong wrong"});
+        match app.post("/api/session/", "", who).status {
+            429 => Ok(()),
+            other => Err(other),
+        }
+    });
+    let who = json!({"username": "prober", "password": password(&app)});
+    app.post("/api/session/", "", who).is_problem(429, "too-many-attempts");
+    app.start_prober();
+    after(&app, 2.0, "success");
+    assert_eq!(runs(&app, "failure"), 0.0);
+}
+
+#[test]
+fn its_name_may_be_whatever_a_username_may_be() {
+    let mut app = App::start_with(Shape::One, &[("PROBER_USERNAME", "probe@night.example")]);
+    app.start_prober();
+    after(&app, 1.0, "success");
 }
 
 /// A prober alone, with these settings.
@@ -248,11 +324,13 @@ fn wrong_settings_are_told_before_anything_starts() {
         assert!(stderr.contains(told), "{told}: {stderr}");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     }
-    let (prober, _folder) = alone(&[("PROBER_PASSWORD_FILE", "/proc/nowhere/password")]);
-    let (code, _, stderr) = prober.end();
-    assert_eq!(code, Some(3), "{stderr}");
-    assert!(
-        stderr.contains("prober cannot start") && stderr.contains("/proc/nowhere/password"),
-        "{stderr}"
-    );
+    for variable in ["PROBER_PASSWORD_FILE", "PROBER_DEVICE_FILE"] {
+        let (prober, _folder) = alone(&[(variable, "/proc/nowhere/file")]);
+        let (code, _, stderr) = prober.end();
+        assert_eq!(code, Some(3), "{stderr}");
+        assert!(
+            stderr.contains("prober cannot start") && stderr.contains("/proc/nowhere/file"),
+            "{stderr}"
+        );
+    }
 }

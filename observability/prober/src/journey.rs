@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::{
     api::{Answer, Api, Failure},
+    device::Device,
     meter,
 };
 
@@ -22,6 +23,10 @@ const SIGN_OUT: Duration = Duration::from_secs(5);
 /// The longest wait before the second attempt to sign in, of a user that is new.
 const PAUSE: u64 = 3;
 
+/// Not of its username, which may have an `@` itself; addresses need not differ, and nobody can have this domain.
+const EMAIL: &str = "prober@prober.invalid";
+const TAKEN: &str = "the account of PROBER_USERNAME is locked, or has another password than that of PROBER_PASSWORD_FILE";
+
 const SESSION: &str = "__Host-session";
 const DEVICE: &str = "__Host-device";
 
@@ -31,7 +36,9 @@ pub(crate) struct Journey {
     username: String,
     password: SecretString,
     /// Tells accounts that it is the same browser again; else each run would be a new one.
-    device: String,
+    device: Device,
+    /// Somebody has its name, and its password is refused: then it is no use to sign up again at each run.
+    taken: bool,
 }
 
 struct Session {
@@ -57,8 +64,13 @@ struct Kept {
 }
 
 impl Journey {
-    pub(crate) fn new(api: Api, username: String, password: SecretString) -> Journey {
-        Journey { api, username, password, device: String::new() }
+    pub(crate) fn new(
+        api: Api,
+        username: String,
+        password: SecretString,
+        device: Device,
+    ) -> Journey {
+        Journey { api, username, password, device, taken: false }
     }
 
     /// Walks once, and books how it went.
@@ -90,20 +102,22 @@ impl Journey {
     }
 
     async fn sign_in(&mut self) -> Result<Session, Failure> {
-        match self.begin_session().await {
-            Err(failure) if failure.status == Some(StatusCode::UNAUTHORIZED) => {}
+        let refused = match self.begin_session().await {
+            Err(failure) if failure.status == Some(StatusCode::UNAUTHORIZED) => failure,
             other => return other,
+        };
+        if self.taken {
+            return Err(Failure { why: TAKEN.to_owned(), ..refused });
         }
-        let email = format!("{}@prober.invalid", self.username); // a domain that nobody can have
-        let new = json!({"username": self.username, "email": email, "password": self.password.expose_secret()});
-        let new = self.api.call(Method::POST, "/api/users", "/api/users/", "", Some(new));
-        new.await.map_err(|failure| match failure.status {
-            Some(StatusCode::CONFLICT) => Failure {
-                why: "somebody has the name of PROBER_USERNAME, with another password than that of PROBER_PASSWORD_FILE".to_owned(),
-                ..failure
-            },
-            _ => Failure { why: format!("signing up: {}", failure.why), ..failure },
-        })?;
+        // An unknown name, a wrong password and a lock are one answer. Signing up tells the first from the others.
+        let new = json!({"username": self.username, "email": EMAIL, "password": self.password.expose_secret()});
+        let new = self.api.call(Method::POST, "/api/users", "/api/users/", "", Some(new)).await;
+        if let Err(failure) = new {
+            self.taken = failure.status == Some(StatusCode::CONFLICT);
+            let why =
+                if self.taken { TAKEN.to_owned() } else { format!("signing up: {}", failure.why) };
+            return Err(Failure { why, ..failure });
+        }
         tracing::info!("the prober has signed up its user");
         match self.begin_session().await {
             // Whoever has just failed to sign in has to wait, and nobody knew that the name was nobody's.
@@ -121,13 +135,16 @@ impl Journey {
 
     async fn begin_session(&mut self) -> Result<Session, Failure> {
         let who = json!({"username": self.username, "password": self.password.expose_secret()});
+        let device = self.device.cookie();
         let begun =
-            self.api.call(Method::POST, "/api/session", "/api/session/", &self.device, Some(who));
-        let begun = begun.await?;
-        self.device = begun.cookie(DEVICE).unwrap_or_default();
+            self.api.call(Method::POST, "/api/session", "/api/session/", device, Some(who)).await?;
+        self.taken = false;
+        if let Some(cookie) = begun.cookie(DEVICE) {
+            self.device.keep(cookie);
+        }
         let cookie = begun.cookie(SESSION).ok_or_else(|| Failure::new("it set no cookie"))?;
         let Me { id: me } = begun.json()?;
-        Ok(Session { cookies: format!("{cookie}; {}", self.device), me })
+        Ok(Session { cookies: format!("{cookie}; {}", self.device.cookie()), me })
     }
 
     /// Some song. Where there is none at all, as in a new catalog, the prober adds one, which then has to be found.

@@ -4,6 +4,7 @@
 //! goes by the public address, so that what stands before the services is in it. `journey.rs` has the steps, `api.rs` the requests.
 
 mod api;
+mod device;
 mod journey;
 mod meter;
 mod password;
@@ -17,7 +18,7 @@ use platform::{
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::Instrument;
 
-use crate::{api::Api, journey::Journey};
+use crate::{api::Api, device::Device, journey::Journey};
 
 /// The service's name, in telemetry, commands and messages.
 pub const NAME: &str = "prober";
@@ -35,6 +36,8 @@ platform::settings! {
         pub username: String = "prober", "PROBER_USERNAME";
         /// A file with the password of that user; it is created with a random one where it is missing.
         pub password_file: PathBuf = "./data/prober.password", "PROBER_PASSWORD_FILE";
+        /// A file that it writes, so that after a restart, too, accounts knows it from strangers who guess its password.
+        pub device_file: PathBuf = "./data/prober.device", "PROBER_DEVICE_FILE";
     }
 }
 
@@ -55,11 +58,12 @@ impl Value for Interval {
 /// Begins to walk; the first run is at once. Ends with the service.
 ///
 /// # Errors
-/// One sentence, when there is no password, or the HTTP client cannot be set up.
+/// One sentence, when there is no password, the device's file cannot be made, or the HTTP client cannot be set up.
 pub fn start(config: &Config, parts: &Parts) -> anyhow::Result<()> {
     let password = password::from_file(&config.password_file)?;
     let api = Api::new(&config.gateway_url, &parts.telemetry)?;
-    let mut journey = Journey::new(api, config.username.clone(), password);
+    let device = Device::from_file(&config.device_file)?;
+    let mut journey = Journey::new(api, config.username.clone(), password, device);
     meter::start();
     let (stopping, Interval(every)) = (parts.stopping.clone(), config.interval);
     let runs = async move {

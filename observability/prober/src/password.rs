@@ -24,7 +24,7 @@ pub(crate) fn from_file(path: &Path) -> anyhow::Result<SecretString> {
         Ok(text) => Ok(text.trim().to_owned().into()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let password = Uuid::new_v4().simple().to_string(); // 122 random bits
-            store(&password, path)
+            store(&password, path, OpenOptions::new().create_new(true))
                 .with_context(|| format!("making the prober's password {shown}"))?;
             Ok(password.into())
         }
@@ -32,14 +32,14 @@ pub(crate) fn from_file(path: &Path) -> anyhow::Result<SecretString> {
     }
 }
 
-fn store(password: &str, path: &Path) -> anyhow::Result<()> {
+/// Writes a line into a file that is opened so; a new one can be read by its owner only.
+pub(crate) fn store(line: &str, path: &Path, how: &mut OpenOptions) -> io::Result<()> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
     }
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    writeln!(file, "{password}")?;
-    file.sync_all()?;
-    Ok(())
+    let mut file = how.write(true).mode(0o600).open(path)?;
+    writeln!(file, "{line}")?;
+    file.sync_all()
 }
 
 #[cfg(test)]

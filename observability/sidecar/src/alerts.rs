@@ -15,6 +15,8 @@ use platform::service::{Policy, RouteLimits};
 
 pub(crate) use board::{Alert, Board, Change, Forgotten};
 
+use crate::host::only_known_hosts;
+
 /// The alert that always fires. Its notifications are the heartbeat of all that is between Prometheus and here.
 const WATCHDOG: &str = "Watchdog";
 
@@ -26,12 +28,13 @@ pub(crate) const SILENCE: Duration = Duration::from_secs(5 * 60);
 pub struct Alerts(Arc<Mutex<Board>>);
 
 impl Alerts {
-    /// Where notifications arrive, and their limits: for the internal port, because only Alertmanager has something to say there.
-    pub fn webhook(&self) -> (Router, Policy) {
+    /// Where notifications arrive, and their limits: for the internal port, because only Alertmanager has something to say there. It asks
+    /// for this machine, or for one of `allowed_hosts`.
+    pub fn webhook(&self, allowed_hosts: &[String]) -> (Router, Policy) {
         const NOTIFICATION: RouteLimits =
             RouteLimits { body: webhook::LARGEST, ..RouteLimits::DEFAULT };
         let policy = Policy { overrides: &[("/alerts", NOTIFICATION)], ..Policy::default() };
-        (webhook::router(self.clone()), policy)
+        (only_known_hosts(webhook::router(self.clone()), allowed_hosts), policy)
     }
 
     pub(crate) fn board(&self) -> MutexGuard<'_, Board> {

@@ -37,7 +37,7 @@ platform::settings! {
         pub traces_memory: ByteSize = "64MiB", "SIDECAR_TRACES_MEMORY";
         /// How much memory log records may take; the oldest arrivals leave first.
         pub logs_memory: ByteSize = "32MiB", "SIDECAR_LOGS_MEMORY";
-        /// Host names besides the loopback ones by which console and query APIs may be asked for, separated by commas.
+        /// Host names besides the loopback ones by which console and query APIs may be asked for, and under which Alertmanager tells of alerts, separated by commas.
         pub allowed_hosts: Vec<String> = none, "CONSOLE_ALLOWED_HOSTS";
         /// A file with a token of 16 characters or more that console and query APIs demand, as Bearer or as a password; without it they have no sign-in.
         pub token_file: Option<PathBuf> = none, "CONSOLE_TOKEN_FILE";

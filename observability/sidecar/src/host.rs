@@ -1,6 +1,7 @@
-//! Console and query APIs have no sign-in: they answer on this machine, and only under names of this machine.
+//! Console, query APIs and Alertmanager's webhook have no sign-in: they answer on this machine, and only under names of this machine.
 //!
-//! A page of a stranger could otherwise have its own name resolved to 127.0.0.1 and read everything (DNS rebinding); the `Host` header tells.
+//! A page of a stranger could otherwise have its own name resolved to 127.0.0.1, read everything and forge alerts (DNS rebinding); the `Host`
+//! header tells.
 
 use std::sync::Arc;
 

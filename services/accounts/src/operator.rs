@@ -5,7 +5,7 @@
 use anyhow::{Context, bail};
 use platform::storage::{Db, Tx};
 use secrecy::{ExposeSecret, SecretString};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::{
     hashing::hash_alone, now, rfc3339, sessions::IDLE, store, throttle::subject, token,
@@ -33,6 +33,16 @@ pub struct Account {
     pub tokens: i64,
     /// Sessions that are not over.
     pub sessions: i64,
+    /// When the first of those tokens ends that the person has given a name; likewise. No program waits for the end of the others.
+    #[serde(serialize_with = "rfc3339_or_null")]
+    pub named_token_ends_at: Option<i64>,
+}
+
+fn rfc3339_or_null<S: Serializer>(time: &Option<i64>, serializer: S) -> Result<S::Ok, S::Error> {
+    match time {
+        Some(time) => rfc3339(time, serializer),
+        None => serializer.serialize_none(),
+    }
 }
 
 /// All accounts, by id.
@@ -61,7 +71,7 @@ pub async fn reset_password(
     change(db, operator, "reset-password", username, async |tx, person| {
         store::set_password_hash(tx, person.id, &hash).await?;
         store::end_others(tx, person.id, Via::Basic).await?;
-        store::forget_failures(tx, &subject(&person.key)).await?;
+        store::forget_failures(tx, person.id, &subject(&person.key)).await?;
         Ok(())
     })
     .await?;
@@ -86,7 +96,7 @@ pub async fn lock(db: &Db, operator: &str, username: &str) -> anyhow::Result<()>
 pub async fn unlock(db: &Db, operator: &str, username: &str) -> anyhow::Result<()> {
     change(db, operator, "unlock", username, async |tx, person| {
         store::set_locked(tx, person.id, None).await?;
-        Ok(store::forget_failures(tx, &subject(&person.key)).await?)
+        Ok(store::forget_failures(tx, person.id, &subject(&person.key)).await?)
     })
     .await
 }

@@ -163,7 +163,10 @@ fn operators_accounts() -> Command {
         .about("What an operator does to people's accounts, also while accounts runs")
         .after_help("Each use is one line in the log: who did what to which id, and how it ended.")
         .subcommand_required(true)
-        .subcommand(action("list", "Show every account, with its lock, tokens and sessions"))
+        .subcommand(action(
+            "list",
+            "Show every account, with its lock, tokens and sessions, and when its first named token ends",
+        ))
         .subcommand(
             action("reset-password", "Make and print a new password; all tokens and sessions end")
                 .arg(person()),

@@ -91,20 +91,23 @@ fn print(all: &[Account]) -> io::Result<()> {
     let width = all.iter().map(|it| it.username.chars().count()).max().unwrap_or(0).max(8);
     writeln!(
         out,
-        "{:>8}  {:width$}  {:24}  {:6}  {:>6}  {:>8}",
-        "id", "username", "signed up", "locked", "tokens", "sessions"
+        "{:>8}  {:width$}  {:24}  {:6}  {:>6}  {:>8}  {}",
+        "id", "username", "signed up", "locked", "tokens", "sessions", "first named token ends"
     )?;
     for it in all {
-        let signed_up = UNIX_EPOCH + Duration::from_millis(it.created_at.unsigned_abs());
+        let time = |at: i64| {
+            format_rfc3339_millis(UNIX_EPOCH + Duration::from_millis(at.unsigned_abs())).to_string()
+        };
         let locked = if it.locked { "yes" } else { "no" };
         writeln!(
             out,
-            "{:>8}  {:width$}  {}  {locked:6}  {:>6}  {:>8}",
+            "{:>8}  {:width$}  {}  {locked:6}  {:>6}  {:>8}  {}",
             it.id,
             it.username,
-            format_rfc3339_millis(signed_up),
+            time(it.created_at),
             it.tokens,
-            it.sessions
+            it.sessions,
+            it.named_token_ends_at.map_or_else(|| "-".to_owned(), time)
         )?;
     }
     out.flush()

@@ -131,7 +131,6 @@ impl Settings {
             Settings::Wallet(config) => {
                 ("WALLET_DATABASE_PASSWORD_FILE", &config.database_password_file)
             }
-            // The prober makes its file where it is missing.
             // Where it is missing, the prober makes it; production wants it to be there.
             Settings::Prober(_) | Settings::Gateway(_) => return,
         };
@@ -314,13 +313,9 @@ impl Bound {
     /// The socket for health and metrics, with what else is served there, once.
     pub(crate) fn internal(&mut self) -> anyhow::Result<Endpoint> {
         let endpoint = Endpoint::internal(self.take("internal")?);
-        Ok(match self.target {
-            Target::Sidecar => {
-                let (router, policy) = self.alerts.webhook();
-                Endpoint { router, policy, ..endpoint }
-            }
-            _ => endpoint,
-        })
+        let Settings::Sidecar(config) = &self.settings else { return Ok(endpoint) };
+        let (router, policy) = self.alerts.webhook(&config.allowed_hosts);
+        Ok(Endpoint { router, policy, ..endpoint })
     }
 
     /// Makes everything but the sockets: opens and migrates databases, builds the routes. Nothing answers yet.

@@ -10,6 +10,10 @@ const MOST_ALERT_BYTES: usize = 4 << 20;
 /// Changes that are remembered, and what they may weigh.
 const MOST_CHANGES: usize = 1_000;
 const MOST_CHANGE_BYTES: usize = 1 << 20;
+/// So long after an end was told, in nanoseconds, a notification that the alert fires can be one of before: longer than a request may take
+/// here. Not much longer: when Prometheus and Alertmanager lose each other, Alertmanager gives the alert up and tells of an end, and
+/// afterwards of an alert that fires since the same time.
+const LATE: u64 = 30 * 1_000_000_000;
 /// Characters of a text; labels of an alert.
 const LONGEST_SUMMARY: usize = 1_000;
 const LONGEST_TEXT: usize = 300;
@@ -98,7 +102,7 @@ impl Board {
             return;
         }
         let before = self.alerts.get(&told.fingerprint);
-        if before.is_some_and(|before| before.is_newer_than(&told)) {
+        if before.is_some_and(|before| before.is_newer_than(&told, now)) {
             return; // a notification that was tried again and is late
         }
         let was = before.map(|before| (before.since, before.resolved.is_some()));
@@ -216,10 +220,11 @@ impl Alert {
         }
     }
 
-    /// Whether `told` is of an earlier time than what is known.
-    fn is_newer_than(&self, told: &Told) -> bool {
-        let ended = |resolved: Option<u64>| resolved.is_some();
-        (self.since, ended(self.resolved)) > (told.since, ended(told.resolved))
+    /// Whether `told`, which comes at `now`, is of an earlier time than what is known.
+    fn is_newer_than(&self, told: &Told, now: u64) -> bool {
+        let had_ended = self.resolved.is_some() && told.resolved.is_none();
+        let late = had_ended && now.saturating_sub(self.told) <= LATE;
+        self.since > told.since || self.since == told.since && late
     }
 
     /// Smaller is further up.
@@ -326,6 +331,19 @@ mod tests {
         board.tell(told("a", 5, None), 11); // the notification before, tried again
         board.tell(told("a", 3, Some(4)), 12);
         assert_eq!((states(&board), board.changes().len()), (vec![(5, Some(9))], 1));
+    }
+
+    #[test]
+    fn an_alert_that_was_given_up_and_fires_on_fires_and_has_an_end() {
+        let mut board = Board::default();
+        board.tell(told("a", 5, None), 10);
+        board.tell(told("a", 5, Some(9)), 20); // Alertmanager has not heard of it for four minutes
+        board.tell(told("a", 5, None), 20 + LATE);
+        assert_eq!((states(&board), board.changes().len()), (vec![(5, Some(9))], 2), "it is late");
+        board.tell(told("a", 5, None), 21 + LATE);
+        assert_eq!((states(&board), board.changes().len()), (vec![(5, None)], 3));
+        board.tell(told("a", 5, Some(25)), 30 + LATE);
+        assert_eq!((states(&board), board.changes().len()), (vec![(5, Some(25))], 4));
     }
 
     #[test]

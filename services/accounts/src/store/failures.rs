@@ -51,10 +51,11 @@ pub(crate) async fn forget_failure(
     Ok(())
 }
 
-/// Forgets all failures of a subject.
-pub(crate) async fn forget_failures(tx: &mut Tx, subject: &[u8]) -> Result<(), Error> {
-    const TEXT: &str = "DELETE FROM sign_in_failures WHERE subject = $1";
-    tx.query("DELETE sign_in_failures", TEXT).bind(subject).execute().await?;
+/// Forgets all failures of a person: those of the subject that is their name, and of their devices.
+pub(crate) async fn forget_failures(tx: &mut Tx, user: i64, name: &[u8]) -> Result<(), Error> {
+    const TEXT: &str = "DELETE FROM sign_in_failures WHERE subject = $1 \
+         OR subject IN (SELECT hash FROM devices WHERE user_id = $2)";
+    tx.query("DELETE sign_in_failures", TEXT).bind(name).bind(user).execute().await?;
     Ok(())
 }
 

@@ -6,12 +6,13 @@ use crate::operator::Account;
 
 impl<'r, R: Row> FromRow<'r, R> for Account
 where
-    (i64, String, i64, Option<i64>, i64, i64): FromRow<'r, R>,
+    (i64, String, i64, Option<i64>, i64, i64, Option<i64>): FromRow<'r, R>,
 {
     fn from_row(row: &'r R) -> Result<Account, RowError> {
-        let (id, username, created_at, locked_at, tokens, sessions): (_, _, _, Option<i64>, _, _) =
+        let (id, username, created_at, locked_at, tokens, sessions, named_token_ends_at) =
             FromRow::from_row(row)?;
-        Ok(Account { id, username, created_at, locked: locked_at.is_some(), tokens, sessions })
+        let locked = Option::<i64>::is_some(&locked_at);
+        Ok(Account { id, username, created_at, locked, tokens, sessions, named_token_ends_at })
     }
 }
 
@@ -26,7 +27,9 @@ pub(crate) async fn accounts(
     const TEXT: &str = "SELECT id, username, created_at, locked_at, \
          (SELECT count(*) FROM tokens WHERE tokens.user_id = users.id AND tokens.expires_at > $3), \
          (SELECT count(*) FROM sessions WHERE sessions.user_id = users.id AND sessions.expires_at > $3 \
-          AND sessions.last_used_at > $4) \
+          AND sessions.last_used_at > $4), \
+         (SELECT min(tokens.expires_at) FROM tokens WHERE tokens.user_id = users.id AND tokens.name <> 'sign-in' \
+          AND tokens.expires_at > $3) \
          FROM users WHERE id > $1 ORDER BY id LIMIT $2";
     let query = db.query("SELECT users", TEXT).bind(after).bind(limit);
     query.bind(now).bind(idle_since).fetch_all().await

@@ -19,7 +19,8 @@ async fn accounts_are_listed_with_what_counts() {
     service.session("ben", PASSWORD, &[]).await;
     service.session("ben", PASSWORD, &[]).await;
     service.token("ada").await;
-    service.sql("UPDATE tokens SET expires_at = 1 WHERE user_id = 2").await;
+    service.sql("UPDATE tokens SET name = 'old', expires_at = 1 WHERE user_id = 2").await;
+    service.sql("UPDATE tokens SET name = 'player', expires_at = 4102444800000 WHERE id = 3").await;
     service.sql("UPDATE sessions SET last_used_at = 1 WHERE id = 1").await;
     service.sql("UPDATE users SET created_at = 1500").await;
     let listed = service
@@ -29,8 +30,10 @@ async fn accounts_are_listed_with_what_counts() {
         })
         .await;
     let expected = json!([
-        {"id": 1, "username": "ada", "created_at": "1970-01-01T00:00:01.500Z", "locked": false, "tokens": 2, "sessions": 0},
-        {"id": 2, "username": "Ben", "created_at": "1970-01-01T00:00:01.500Z", "locked": true, "tokens": 0, "sessions": 1},
+        {"id": 1, "username": "ada", "created_at": "1970-01-01T00:00:01.500Z", "locked": false, "tokens": 2, "sessions": 0,
+         "named_token_ends_at": "2100-01-01T00:00:00.000Z"},
+        {"id": 2, "username": "Ben", "created_at": "1970-01-01T00:00:01.500Z", "locked": true, "tokens": 0, "sessions": 1,
+         "named_token_ends_at": null},
     ]);
     assert_eq!(serde_json::to_value(listed).unwrap(), expected);
 }
@@ -62,6 +65,19 @@ async fn who_is_locked_has_no_credential_until_they_are_unlocked() {
     assert_eq!(service.sign_in("ada", PASSWORD).await.status, 200, "nor is there a wait");
     assert_eq!(service.exchange(&token).await.status, 200);
     assert_eq!(service.exchange_session(&session).await.status, 200);
+}
+
+#[tokio::test]
+async fn who_is_unlocked_need_not_wait_at_a_device_that_failed_meanwhile() {
+    let service = Service::start().await;
+    service.someone("ada").await;
+    let begun = service.session("ada", PASSWORD, &[]).await;
+    let known = [("x-device", begun.text("device"))];
+    service.operate(async |db| operator::lock(db, "root", "ada").await.unwrap()).await;
+    assert_eq!(service.session("ada", PASSWORD, &known).await.status, 401);
+    service.sql("UPDATE sign_in_failures SET next_at = next_at + 60000").await;
+    service.operate(async |db| operator::unlock(db, "root", "ada").await.unwrap()).await;
+    assert_eq!(service.session("ada", PASSWORD, &known).await.status, 201);
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use real::stack::{Ports, Prometheus, Sample, tool};
 use tokio::{net::TcpListener, runtime::Runtime};
 
 use super::objectives::objectives;
-use crate::harness::{App, Shape};
+use crate::harness::{App, Shape, eventually};
 
 const SERVICES: [&str; 4] = ["gateway", "accounts", "catalog", "wallet"];
 const HISTOGRAM: &str = "http_server_request_duration_seconds_count";
@@ -85,10 +85,14 @@ const COMPLAINT: &str = "db_client_connection_count non-histogram and non-summar
 
 #[test]
 fn promtool_finds_nothing_in_our_metrics_but_a_name_of_the_semantic_conventions() {
-    let app = App::start(Shape::One);
+    let mut app = App::start(Shape::One);
     let token = app.someone("metra");
     app.get("/api/musics", &token);
-    for service in SERVICES.into_iter().chain(["sidecar"]) {
+    app.start_prober();
+    eventually("the prober has walked", || {
+        app.metric("prober", "prober_success").ok_or("it is on its way")
+    });
+    for service in SERVICES.into_iter().chain(["sidecar", "prober"]) {
         let metrics = app.internal(service, "/metrics").text;
         assert!(metrics.lines().count() > 50, "{service}: {metrics}");
         let mut promtool = Command::new(tool("promtool").unwrap());
