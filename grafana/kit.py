@@ -150,6 +150,11 @@ def in_loki(text: str, title: str = "Its lines in Loki") -> Link:
     return explore(title, "loki", expr=text, queryType="range")
 
 
+def look(expression: str) -> Link:
+    """The numbers behind a panel, to be taken apart."""
+    return explore("Take it apart in Explore", "prometheus", expr=expression, range=True)
+
+
 # --- Panels ---
 
 
@@ -321,7 +326,8 @@ def variable(it: Variable):
         made = dashboard.QueryVariable(it.name).label(it.label).description(it.help).datasource(source(it.source)).query(query)
         made.refresh(models.VariableRefresh.ON_TIME_RANGE_CHANGED).sort(models.VariableSort.ALPHABETICAL_ASC)
     if it.many:
-        return made.multi(True).include_all(True).all_value(".+").current(everything)
+        # As good as `.+`, whose + would be a space in the address of Explore: Grafana puts it there as it is.
+        return made.multi(True).include_all(True).all_value("..*").current(everything)
     return made.current(models.VariableOption(text=it.default, value=it.default, selected=True))
 
 
@@ -376,6 +382,8 @@ def check(all: list[Dashboard]) -> None:
                 for uid, passed in re.findall(r"^/d/(\w+)\?(.*)", each.url):
                     if uid not in variables:
                         raise Mistake(f"{place} leads to {uid!r}, which is no dashboard")
+                    if uid == it.uid:
+                        raise Mistake(f"{place} leads to the dashboard that it is on")
                     unknown = set(re.findall(r"var-(\w+)=|\$\{(\w+):queryparam\}", passed))
                     unknown = {"".join(names) for names in unknown} - variables[uid]
                     if unknown:

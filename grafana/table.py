@@ -38,7 +38,6 @@ SERVICES = {
     "prober": "light-blue",
 }
 STATUS = {"/^2/": GOOD, "/^3/": "light-green", "/^4/": "yellow", "/^5/": BAD, "left": "gray"}
-CONNECTIONS = {"used": WARNING, "idle": GOOD, "most": "gray"}
 ENDS = {"success": GOOD, "failure": BAD, "refused": "yellow", "throttled": WARNING, "busy": WARNING, "error": BAD}
 JOURNEY = {"sign_in": "purple", "read": "blue", "write": "green", "import": "yellow"}
 LEVELS = {"debug": "gray", "info": GOOD, "warn": WARNING, "error": BAD}

@@ -5,10 +5,12 @@ from kit import Dashboard, Panel, in_jaeger, in_loki, promql, quantile, rate, sh
 
 THESE = 'service_name=~"$service_name"'
 POOL = "db_client_connection_pool_name"
+EACH_POOL = f"service_name, {POOL}"
 STATEMENTS = "db_client_operation_duration_seconds"
 STATEMENT = "service_name, db_query_summary"
 NAMED = "{{service_name}}: {{db_query_summary}}"
-THEIR_SERVICE = to("service", "The service", service_name="catalog")
+ITS_SERVICE = "${__field.labels.service_name}"
+OF_IT = [to("service", "Its service", service_name=ITS_SERVICE), in_jaeger(ITS_SERVICE)]
 WARNINGS = in_loki('{service_name=~"${service_name:regex}"} | detected_level=~"warn|error"', "Warnings and errors in Loki")
 DATABASE = 'datname!~"template.*|"'
 HIT, READ = (rate(f"pg_stat_database_blks_{which}", DATABASE, "datname") for which in ("hit", "read"))
@@ -23,59 +25,64 @@ BOARD = Dashboard(
                 "Connections of each pool that are in use: at its limit, which is the line of the same pool, requests wait.",
                 [
                     promql(
-                        f'sum by ({POOL}) (db_client_connection_count{{{THESE}, db_client_connection_state="used"}})',
+                        f'sum by ({EACH_POOL}) (db_client_connection_count{{{THESE}, db_client_connection_state="used"}})',
                         f"{{{{{POOL}}}}} used",
                     ),
                     promql(
-                        f'sum by ({POOL}) (db_client_connection_count{{{THESE}, db_client_connection_state="idle"}})',
+                        f'sum by ({EACH_POOL}) (db_client_connection_count{{{THESE}, db_client_connection_state="idle"}})',
                         f"{{{{{POOL}}}}} idle",
                     ),
-                    promql(f"sum by ({POOL}) (db_client_connection_max{{{THESE}}})", f"{{{{{POOL}}}}} limit"),
+                    promql(f"sum by ({EACH_POOL}) (db_client_connection_max{{{THESE}}})", f"{{{{{POOL}}}}} limit"),
                 ],
-                [THEIR_SERVICE],
+                [WARNINGS],
                 t.COUNT,
                 runbooks=("pool-saturated",),
+                each=OF_IT,
             ),
             Panel(
                 "Requests that wait for a connection",
                 "How many wait now, by pool: more than 0 for long is a database that is too slow or a pool that is too small.",
-                [promql(f"sum by ({POOL}) (db_client_connection_pending_requests{{{THESE}}})", f"{{{{{POOL}}}}}")],
-                [THEIR_SERVICE, in_jaeger("catalog")],
+                [promql(f"sum by ({EACH_POOL}) (db_client_connection_pending_requests{{{THESE}}})", f"{{{{{POOL}}}}}")],
+                [WARNINGS],
                 t.COUNT,
                 steps=t.NONE_WANTED,
+                each=OF_IT,
             ),
             Panel(
                 "Time to get a connection",
                 "How long 95 of 100 wait for a connection, by pool; after 1 s they are refused.",
-                [promql(quantile("db_client_connection_wait_time_seconds", THESE, POOL), f"{{{{{POOL}}}}}")],
-                [THEIR_SERVICE, in_jaeger("catalog")],
+                [promql(quantile("db_client_connection_wait_time_seconds", THESE, EACH_POOL), f"{{{{{POOL}}}}}")],
+                [WARNINGS],
                 t.SECONDS,
                 steps=t.slower_than(1),
+                each=OF_IT,
             ),
             Panel(
                 "Connections not got",
                 "Requests that got no connection within 1 s and were answered 503, by pool.",
-                [promql(rate("db_client_connection_timeouts_total", THESE, POOL), f"{{{{{POOL}}}}}")],
-                [WARNINGS, THEIR_SERVICE],
+                [promql(rate("db_client_connection_timeouts_total", THESE, EACH_POOL), f"{{{{{POOL}}}}}")],
+                [WARNINGS],
                 t.RATE,
                 steps=t.ANY_LOSS,
+                each=OF_IT,
             ),
             Panel(
                 "Pools in use",
                 "The share of each pool that is in use now.",
                 [
                     promql(
-                        f'max by ({POOL}) (db_client_connection_count{{{THESE}, db_client_connection_state="used"}}'
+                        f'max by ({EACH_POOL}) (db_client_connection_count{{{THESE}, db_client_connection_state="used"}}'
                         f" / ignoring (db_client_connection_state) group_left db_client_connection_max{{{THESE}}})",
                         f"{{{{{POOL}}}}}",
                         instant=True,
                     )
                 ],
-                [THEIR_SERVICE],
+                [WARNINGS],
                 t.RATIO,
                 "bars",
                 steps=t.USED,
                 top=1,
+                each=OF_IT,
             ),
             Panel(
                 "Failed statements",
@@ -89,10 +96,11 @@ BOARD = Dashboard(
                         "{{service_name}}",
                     )
                 ],
-                [WARNINGS, in_jaeger("catalog")],
+                [WARNINGS],
                 t.RATIO,
                 steps=t.ERRORS,
                 colours=t.SERVICES,
+                each=OF_IT,
             ),
         ],
         "Statements": [
@@ -100,24 +108,27 @@ BOARD = Dashboard(
                 "Statements per second",
                 "Which statements run how often.",
                 [promql(rate(f"{STATEMENTS}_count", THESE, STATEMENT), NAMED)],
-                [in_jaeger("catalog"), THEIR_SERVICE],
+                [WARNINGS],
                 t.RATE,
                 stacked=True,
+                each=OF_IT,
             ),
             Panel(
                 "p95 by statement",
-                "Which statements are slow, the wait for the connection not included.",
+                "Which statements are slow, the wait for a connection included.",
                 [promql(quantile(STATEMENTS, THESE, STATEMENT), NAMED)],
-                [in_jaeger("catalog"), THEIR_SERVICE],
+                [WARNINGS],
                 t.SECONDS,
+                each=OF_IT,
             ),
             Panel(
                 "Time by statement",
-                "How many connections each statement keeps busy on average: the highest one is where an index or a cache pays.",
+                "How many are in each statement on average, waiting for a connection or in it: the highest one is where an index or a cache pays.",
                 [promql(rate(f"{STATEMENTS}_sum", THESE, STATEMENT), NAMED)],
-                [in_jaeger("catalog"), THEIR_SERVICE],
+                [WARNINGS],
                 t.COUNT,
                 stacked=True,
+                each=OF_IT,
             ),
         ],
         "PostgreSQL": [
@@ -136,7 +147,7 @@ BOARD = Dashboard(
                 "Server's connections in use",
                 "The share of the server's connections that are open, of all databases together: at 100 % nobody gets one.",
                 [promql("sum by (server) (pg_stat_activity_count) / on (server) pg_settings_max_connections", "{{server}}", instant=True)],
-                [to("databases", "Who has them", service_name="$service_name")],
+                [WARNINGS, to("service")],
                 t.RATIO,
                 "number",
                 width=4,
@@ -147,7 +158,7 @@ BOARD = Dashboard(
                 "Connections by state",
                 "What the server's connections do: many that are idle in a transaction are held by somebody who forgot them.",
                 [promql(f"sum by (datname, state) (pg_stat_activity_count{{{DATABASE}}}) > 0", "{{datname}} {{state}}")],
-                [to("databases", "Who has them", service_name="$service_name")],
+                [WARNINGS, to("service")],
                 t.COUNT,
                 stacked=True,
             ),
@@ -158,7 +169,7 @@ BOARD = Dashboard(
                     promql(rate("pg_stat_database_xact_commit", DATABASE, "datname"), "{{datname}} committed"),
                     promql(rate("pg_stat_database_xact_rollback", DATABASE, "datname"), "{{datname}} rolled back"),
                 ],
-                [THEIR_SERVICE, WARNINGS],
+                [WARNINGS, to("service")],
                 t.RATE,
             ),
             Panel(
@@ -178,7 +189,7 @@ BOARD = Dashboard(
                 "Longest transaction",
                 "How long the oldest open transaction has run, by database: a long one keeps locks and old rows.",
                 [promql(f"max by (datname) (pg_stat_activity_max_tx_duration{{{DATABASE}}})", "{{datname}}")],
-                [THEIR_SERVICE, in_jaeger("catalog")],
+                [WARNINGS, to("service")],
                 t.SECONDS,
                 steps=t.slower_than(5),
             ),
@@ -193,7 +204,7 @@ BOARD = Dashboard(
                 "Locks",
                 "Locks that are held, by database and mode.",
                 [promql(f"sum by (datname, mode) (pg_locks_count{{{DATABASE}}})", "{{datname}} {{mode}}")],
-                [in_jaeger("catalog"), THEIR_SERVICE],
+                [WARNINGS, to("service")],
                 t.COUNT,
                 width=12,
             ),
@@ -207,7 +218,7 @@ BOARD = Dashboard(
                     promql(rate("pg_stat_database_deadlocks", DATABASE, "datname"), "{{datname}} deadlocks"),
                     promql(rate("pg_stat_database_temp_files", DATABASE, "datname"), "{{datname}} temporary files"),
                 ],
-                [WARNINGS, THEIR_SERVICE],
+                [WARNINGS, to("service")],
                 t.RATE,
                 width=12,
                 steps=t.ANY_LOSS,

@@ -1,7 +1,7 @@
 """The processes and the machine beneath them."""
 
 import table as t
-from kit import Dashboard, Panel, explore, in_loki, promql, rate, share, to
+from kit import Dashboard, Panel, in_loki, look, promql, rate, share, to
 
 THESE = 'service_name=~"$service_name"'
 BY = "{{service_name}}"
@@ -9,11 +9,6 @@ BUSY = 'mode!="idle"'
 DISKS = 'fstype!~"tmpfs|ramfs|squashfs"'
 SERVICE = [to("service", "This service", service_name="${__field.labels.service_name}")]
 LINES = in_loki('{service_name=~"${service_name:regex}"}', "Their lines in Loki")
-
-
-def look(expression: str):
-    """The numbers behind a panel, to be taken apart."""
-    return explore("Take it apart in Explore", "prometheus", expr=expression, range=True)
 
 
 BOARD = Dashboard(

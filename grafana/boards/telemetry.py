@@ -1,7 +1,7 @@
 """Is what the other dashboards show complete? The books of the services and of the agent, and how the backends do."""
 
 import table as t
-from kit import Dashboard, Panel, explore, promql, quantile, rate, share, to
+from kit import Dashboard, Panel, explore, look, promql, quantile, rate, share, to
 
 BY = "service_name, signal"
 NAMED = "{{service_name}} {{signal}}"
@@ -10,11 +10,6 @@ UNACCOUNTED = " - ".join(
     for part in ("enqueued_items_total", "exported_items_total", "dropped_items_total", "failed_items_total", "queue_items")
 )
 SIDECAR = to("service", "The sidecar", service_name="sidecar")
-
-
-def look(expression: str):
-    """The numbers behind a panel, to be taken apart."""
-    return explore("Take it apart in Explore", "prometheus", expr=expression, range=True)
 
 
 BOARD = Dashboard(

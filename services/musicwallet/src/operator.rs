@@ -91,8 +91,8 @@ fn print(all: &[Account]) -> io::Result<()> {
     let width = all.iter().map(|it| it.username.chars().count()).max().unwrap_or(0).max(8);
     writeln!(
         out,
-        "{:>8}  {:width$}  {:24}  {:6}  {:>6}  {:>8}  {}",
-        "id", "username", "signed up", "locked", "tokens", "sessions", "first named token ends"
+        "{:>8}  {:width$}  {:24}  {:6}  {:>6}  {:>8}  first named token ends",
+        "id", "username", "signed up", "locked", "tokens", "sessions"
     )?;
     for it in all {
         let time = |at: i64| {
