@@ -706,12 +706,20 @@ fn a_missing_secret_is_one_sentence_before_anything_starts() {
         ("prober", "prober_password", "PROBER_PASSWORD_FILE"),
     ] {
         let service = compose.service(service);
-        let mut spec = Spec::of(&service, "/musicwallet", &[], volumes.path(), secrets.path());
-        spec.mounts.retain(|(source, ..)| !source.ends_with(secret));
-        let mut container = Container::start(&network, image.path(), spec);
-        assert_eq!(container.end(), Some(2), "{}", container.log());
-        assert!(container.log().contains(told), "{}", container.log());
-        assert!(container.log().contains(&format!("/run/secrets/{secret}")), "{}", container.log());
+        let spec = || Spec::of(&service, "/musicwallet", &[], volumes.path(), secrets.path());
+        let mut missing = spec();
+        missing.mounts.retain(|(source, ..)| !source.ends_with(secret));
+        // An engine makes a folder where the file for a mount is missing.
+        let mut folder = spec();
+        let mount = folder.mounts.iter_mut().find(|(source, ..)| source.ends_with(secret)).unwrap();
+        mount.0 = volume(&volumes.path().join("folder"), &folder.user);
+        folder.command.push("--check".into());
+        for spec in [missing, folder] {
+            let mut container = Container::start(&network, image.path(), spec);
+            assert_eq!(container.end(), Some(2), "{}", container.log());
+            let log = container.log();
+            assert!(log.contains(told) && log.contains(&format!("/run/secrets/{secret}")), "{log}");
+        }
     }
     let script = "mount -t tmpfs tmpfs /run && exec postgres/init.sh";
     let mut init = Command::new("unshare");
