@@ -23,7 +23,8 @@ RUN install -d image/data && install -m 755 target/dist/musicwallet image/musicw
 # glibc, libgcc, certificates and time zones; no shell. Its user `nonroot` is 65532.
 FROM gcr.io/distroless/cc-debian12:nonroot
 COPY --from=build /src/image/musicwallet /musicwallet
-# All that it writes is below ./data; a new volume gets owner and mode of the folder that it covers.
+# All that it keeps is below ./data; a new volume gets owner and mode of the folder that it covers. An import is in /tmp while it lasts: where
+# the root is read-only, catalog and wallet need a tmpfs there.
 COPY --from=build --chown=65532:65532 /src/image/data /data
 WORKDIR /
 USER 65532:65532

@@ -2,10 +2,12 @@
 
 use std::{
     fs,
-    io::{Read, Write},
-    net::TcpStream,
+    io::{BufRead, BufReader, Read, Write},
+    net::{TcpListener, TcpStream},
     os::unix::fs::PermissionsExt,
     path::Path,
+    sync::{Arc, Barrier},
+    thread,
 };
 
 use reqwest::Method;
@@ -188,6 +190,33 @@ fn health_tells_by_its_exit_code_whether_services_are_ready() {
             if code == Some(1) && told.contains(stopping) { Ok(()) } else { Err(told) }
         });
     }
+}
+
+#[test]
+fn health_asks_all_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let services = ["SIDECAR", "ACCOUNTS", "CATALOG", "WALLET", "GATEWAY"];
+    // Nobody answers before all have been asked.
+    let asked = Arc::new(Barrier::new(services.len()));
+    let settings = services.map(|service| {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let asked = asked.clone();
+        thread::spawn(move || {
+            let (connection, _) = listener.accept().unwrap();
+            let (mut connection, mut line) = (BufReader::new(connection), String::new());
+            while connection.read_line(&mut line).unwrap() > "\r\n".len() {
+                line.clear();
+            }
+            asked.wait();
+            let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+            connection.get_mut().write_all(answer).unwrap();
+        });
+        (format!("{service}_INTERNAL_LISTEN"), address)
+    });
+    let settings = settings.each_ref().map(|(name, value)| (name.as_str(), value.as_str()));
+    let (code, _, told) = Process::launch(&["health"], directory.path(), &settings).end();
+    assert_eq!(code, Some(0), "{told}");
 }
 
 #[test]

@@ -64,6 +64,23 @@ fn pages_without_sign_in_get_no_address_that_others_reach_by_mistake() {
 }
 
 #[test]
+fn a_secret_that_is_there_and_cannot_be_read_is_told_by_check() {
+    let directory = tempfile::tempdir().unwrap();
+    // Root reads any file, but no folder.
+    let folder = directory.path().join("secret");
+    fs::create_dir(&folder).unwrap();
+    let folder = folder.to_str().unwrap();
+    for (target, variable) in [
+        ("accounts", "ACCOUNTS_SIGNING_KEY_FILE"),
+        ("accounts", "ACCOUNTS_DATABASE_PASSWORD_FILE"),
+        ("prober", "PROBER_PASSWORD_FILE"),
+    ] {
+        let told = [variable, folder, "cannot be read"];
+        refuses(&["serve", target, "--check"], directory.path(), &[(variable, folder)], 2, &told);
+    }
+}
+
+#[test]
 fn production_refuses_what_is_weak_all_at_once_and_takes_what_is_not() {
     let directory = tempfile::tempdir().unwrap();
     let weak = [

@@ -46,7 +46,10 @@ pub(crate) fn run(matches: &ArgMatches, targets: &[Target]) -> Result<(), Failur
     let settings: Vec<_> =
         targets.iter().map(|target| (*target, Settings::read(*target, &mut reader))).collect();
     let read = || settings.iter().filter_map(|(_, settings)| settings.as_ref());
-    read().for_each(|settings| settings.for_secrets(&mut reader));
+    read().for_each(|settings| {
+        settings.for_secrets(&mut reader);
+        settings.for_made_secrets(&mut reader);
+    });
     if telemetry.as_ref().is_some_and(TelemetrySettings::is_production) {
         read().for_each(|settings| settings.for_production(&mut reader));
     }

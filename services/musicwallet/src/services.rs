@@ -1,8 +1,9 @@
 //! The services by name: their settings, their sockets, and how each is prepared.
 
 use std::{
-    fs,
+    fs, io,
     net::{SocketAddr, TcpListener},
+    path::Path,
 };
 
 use anyhow::Context;
@@ -118,7 +119,7 @@ impl Settings {
         }
     }
 
-    /// Notes every file with a secret that cannot be read: before anything starts, and `--check` tells it, too.
+    /// Notes every file with a secret that is named and cannot be read: before anything starts, and `--check` tells it, too.
     pub(crate) fn for_secrets(&self, reader: &mut Reader) {
         let (variable, file) = match self {
             Settings::Sidecar(config) => ("CONSOLE_TOKEN_FILE", &config.token_file),
@@ -131,18 +132,29 @@ impl Settings {
             Settings::Wallet(config) => {
                 ("WALLET_DATABASE_PASSWORD_FILE", &config.database_password_file)
             }
-            // Where it is missing, the prober makes it; production wants it to be there.
             Settings::Prober(_) | Settings::Gateway(_) => return,
         };
         let Some(path) = file else { return };
         if let Err(cause) = fs::read(path) {
-            let path = path.display();
-            reader.mistake(
-                variable,
-                format!(
-                    "{path} cannot be read ({cause}); set it to a file that the user that runs MusicWallet can read"
-                ),
-            );
+            unreadable(reader, variable, path, &cause);
+        }
+    }
+
+    /// The same for what the service makes where it is missing, and so only for what is there.
+    pub(crate) fn for_made_secrets(&self, reader: &mut Reader) {
+        let (variable, path) = match self {
+            Settings::Accounts(config) => ("ACCOUNTS_SIGNING_KEY_FILE", &config.signing_key),
+            Settings::Prober(config) => ("PROBER_PASSWORD_FILE", &config.password_file),
+            Settings::Sidecar(_)
+            | Settings::Catalog(_)
+            | Settings::Wallet(_)
+            | Settings::Gateway(_) => return,
+        };
+        match fs::read(path) {
+            Err(cause) if cause.kind() != io::ErrorKind::NotFound => {
+                unreadable(reader, variable, path, &cause);
+            }
+            _ => {}
         }
     }
 
@@ -165,7 +177,7 @@ impl Settings {
                     reader.mistake(variable, message);
                 }
             }
-            Settings::Accounts(config) if !config.signing_key.exists() => reader.mistake(
+            Settings::Accounts(config) if is_missing(&config.signing_key) => reader.mistake(
                 "ACCOUNTS_SIGNING_KEY_FILE",
                 format!(
                     "{} is not there. In production the key is made beforehand and kept, so that it is the same after each start: \
@@ -173,7 +185,7 @@ impl Settings {
                     config.signing_key.display()
                 ),
             ),
-            Settings::Prober(config) if !config.password_file.exists() => reader.mistake(
+            Settings::Prober(config) if is_missing(&config.password_file) => reader.mistake(
                 "PROBER_PASSWORD_FILE",
                 format!(
                     "{} is not there. In production the password is made beforehand and kept, so that the prober's user can sign in after \
@@ -242,6 +254,21 @@ impl Settings {
     }
 }
 
+fn unreadable(reader: &mut Reader, variable: &'static str, path: &Path, cause: &io::Error) {
+    let path = path.display();
+    reader.mistake(
+        variable,
+        format!(
+            "{path} cannot be read ({cause}); set it to a file that the user that runs MusicWallet can read"
+        ),
+    );
+}
+
+/// Not so where it cannot be told, which is told as a file that cannot be read.
+fn is_missing(path: &Path) -> bool {
+    matches!(path.try_exists(), Ok(false))
+}
+
 /// A service whose sockets are bound, before anything else of it exists.
 #[derive(Debug)]
 pub(crate) struct Bound {
@@ -260,7 +287,7 @@ impl Bound {
                 let flag = variable.to_ascii_lowercase().replace('_', "-");
                 let name = target.name();
                 let why = match error.kind() {
-                    std::io::ErrorKind::AddrInUse => "another program has it".to_owned(),
+                    io::ErrorKind::AddrInUse => "another program has it".to_owned(),
                     _ => error.to_string(),
                 };
                 Failure::new(

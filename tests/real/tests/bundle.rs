@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use self::{
-    compose::{Compose, Service, compose},
+    compose::{Compose, Service, compose, in_one_form},
     container::{Container, Network, Spec, succeeded, volume},
 };
 use crate::harness::{PASSWORD, binary, eventually, root};
@@ -36,6 +36,14 @@ fn last_stage() -> Vec<Instruction> {
     let all = dockerfile();
     let from = all.iter().rposition(|it| it.keyword == "FROM").unwrap();
     all[from..].to_vec()
+}
+
+/// The instructions of the stage with this name.
+fn stage(name: &str) -> Vec<Instruction> {
+    let all = dockerfile();
+    let from = all.iter().position(|it| it.keyword == "FROM" && it.words().get(2) == Some(&name));
+    let from = from.unwrap_or_else(|| panic!("there is no stage {name}"));
+    all.into_iter().skip(from + 1).take_while(|it| it.keyword != "FROM").collect()
 }
 
 #[test]
@@ -58,35 +66,53 @@ fn both_composes_take_the_file_and_understand_the_same() {
             ],
         ),
     ];
-    let old = Command::new("docker-compose")
-        .args(["-f", "docker-compose.yml", "config"])
-        .current_dir(root())
-        .output()
-        .unwrap();
-    let old: Value = serde_saphyr::from_str(&succeeded(&old).unwrap()).unwrap();
+    let old = by_the_old_compose(&[]);
     for (profile, more) in more {
         let new = Compose::of(profile);
         let names: BTreeSet<&str> = new.services().map(|it| it.name).collect();
         assert_eq!(names, always.iter().chain(more).copied().collect(), "{profile}");
         for service in new.services() {
-            let it = &old["services"][service.name];
-            for key in
-                ["image", "command", "user", "environment", "expose", "read_only", "cap_drop"]
-            {
-                assert_eq!(
-                    Some(&it[key]).filter(|it| !it.is_null()),
-                    service.it.get(key).filter(|it| !it.is_null()),
-                    "{} {key}",
-                    service.name
-                );
-            }
-            assert_eq!(it["healthcheck"]["test"], service.it["healthcheck"]["test"]);
+            let before = in_one_form(&old["services"][service.name]);
+            assert_eq!(before, in_one_form(service.it), "{}", service.name);
         }
     }
     // What `docker compose up` starts, by .env.
     let services = succeeded(&compose(&["config", "--services"])).unwrap();
     let services: BTreeSet<&str> = services.lines().collect();
     assert_eq!(services, Compose::of("full").services().map(|it| it.name).collect());
+}
+
+/// What docker-compose 1.29 understands.
+fn by_the_old_compose(arguments: &[&str]) -> Value {
+    let mut command = Command::new("docker-compose");
+    command.args(["-f", "docker-compose.yml"]).args(arguments).arg("config");
+    let output = command.current_dir(root()).output().unwrap();
+    serde_saphyr::from_str(&succeeded(&output).unwrap()).unwrap()
+}
+
+/// README, "With containers": the file that tells people of alerts.
+#[test]
+fn alertmanager_is_given_receivers_for_people_by_one_more_file() {
+    let more = ["-f", "alertmanager/people.compose.yml"];
+    let (old, new) =
+        (by_the_old_compose(&more), Compose::with(&[&more[..], &["--profile", "full"]].concat()));
+    let alertmanager = new.service("alertmanager");
+    assert_eq!(in_one_form(&old["services"]["alertmanager"]), in_one_form(alertmanager.it));
+    let mounted = |at: &str| {
+        let mounts = alertmanager.mounts().into_iter();
+        let found: Vec<_> = mounts.filter(|(_, _, target, _)| *target == at).collect();
+        let [("bind", source, _, false)] = found[..] else { panic!("{at}: {found:?}") };
+        Path::new(source).strip_prefix(root()).unwrap().to_owned()
+    };
+    assert_eq!(mounted("/etc/alertmanager/alertmanager.yml"), Path::new("alertmanager/people.yml"));
+    // Where its secrets are, as the example names them, seen from the working directory.
+    assert_eq!(alertmanager.it["working_dir"], "/etc");
+    assert_eq!(mounted("/etc/alertmanager/secrets"), Path::new("alertmanager/secrets"));
+    let ignored = Command::new("git")
+        .args(["check-ignore", "alertmanager/secrets/pagerduty-key"])
+        .current_dir(root())
+        .output();
+    succeeded(&ignored.unwrap()).expect("git leaves the secrets out");
 }
 
 #[test]
@@ -110,10 +136,15 @@ fn everything_that_is_copied_or_mounted_is_there() {
     for it in dockerfile().iter().filter(|it| it.keyword == "COPY") {
         match it.flag("from") {
             None => assert_eq!(it.words(), [".", "."]),
-            Some(stage) => {
-                let made =
-                    |it: &Instruction| it.keyword == "FROM" && it.words().get(2) == Some(&stage);
-                assert!(dockerfile().iter().any(made), "there is no stage {stage}");
+            Some(name) => {
+                let stage = stage(name);
+                let [path, _] = it.words()[..] else { panic!("{it:?}") };
+                let workdir = stage.iter().find(|it| it.keyword == "WORKDIR").unwrap();
+                // All of the stage's folder, or what one of its commands names.
+                let path = Path::new(path).strip_prefix(&workdir.rest).unwrap();
+                let mut run = stage.iter().filter(|it| it.keyword == "RUN");
+                let named = run.any(|it| it.words().iter().any(|word| Path::new(word) == path));
+                assert!(path == Path::new("") || named, "nothing makes {it:?}");
             }
         }
     }
@@ -132,17 +163,23 @@ fn everything_that_is_copied_or_mounted_is_there() {
 
 #[test]
 fn images_are_pinned_to_what_the_tests_run() {
-    let install = fs::read_to_string(root().join("tests/real/install")).unwrap();
-    // How upstream's versions of modules and packages map to those of images.
-    for (service, image, installed) in [
-        ("loki", "grafana/loki:3.7.8", "build loki v3.7.8 "),
-        ("alertmanager", "prom/alertmanager:v0.34.2", "build alertmanager v0.34.2 "),
-        ("prometheus", "prom/prometheus:v3.16.0", "build prometheus v0.316.0 "),
-        ("jaeger", "jaegertracing/jaeger:2.13.0", "build jaeger v1.76.0 "),
+    let full = Compose::of("full");
+    // How upstream's versions of modules map to those of images.
+    for (service, image, folder) in [
+        ("loki", "grafana/loki:3.7.8", "loki-v3.7.8"),
+        ("alertmanager", "prom/alertmanager:v0.34.2", "alertmanager-v0.34.2"),
+        ("prometheus", "prom/prometheus:v3.16.0", "prometheus-v0.316.0"),
+        ("jaeger", "jaegertracing/jaeger:2.13.0", "jaeger-v1.76.0"),
     ] {
-        assert_eq!(Compose::of("full").service(service).it["image"], image);
-        assert!(install.contains(installed), "tests/real/install has another {service}");
+        assert_eq!(full.service(service).it["image"], image);
+        let file = tool(service).unwrap();
+        assert!(file.parent().unwrap().ends_with(folder), "the tests run {}", file.display());
     }
+    // Grafana cannot be run: its dashboards are of the schema that the builder library is for.
+    let install = fs::read_to_string(root().join("tests/real/install")).unwrap();
+    let library = install.lines().find_map(|it| it.split_once("grafana-foundation-sdk==")).unwrap().1;
+    let version = library.trim_end_matches(['\'', ')']).rsplit('!').next().unwrap();
+    assert_eq!(full.service("grafana").it["image"], format!("grafana/grafana:{version}"));
     for (program, image) in [
         ("prometheus-node-exporter", "quay.io/prometheus/node-exporter:v"),
         ("prometheus-postgres-exporter", "quay.io/prometheuscommunity/postgres-exporter:v"),
@@ -151,7 +188,6 @@ fn images_are_pinned_to_what_the_tests_run() {
         let told = [output.stdout, output.stderr].concat();
         let told = String::from_utf8(told).unwrap();
         let version = told.split("version ").nth(1).unwrap().split(['+', ' ', '-']).next().unwrap();
-        let full = Compose::of("full");
         let pinned = format!("{image}{version}");
         assert!(full.services().any(|it| it.it["image"] == pinned.as_str()), "{pinned}");
     }
@@ -397,7 +433,7 @@ fn the_secrets_are_made_once_for_those_who_need_them_alone() {
     assert!(told.contains("takes root: sudo secrets/make"), "{told}");
 }
 
-/// What the image of ours holds: its base, the program that is tested, and the folder for data.
+/// What the image of ours holds: its base, the program that is tested, and the folder for data. The base has /tmp, too, from no package.
 fn image() -> TempDir {
     let tools = std::env::var("MUSICWALLET_TOOLS").expect("tests/real/run says where tools are");
     let image = tempfile::tempdir().unwrap();
@@ -405,6 +441,9 @@ fn image() -> TempDir {
     assert!(base.is_dir(), "{} is missing. To get it: tests/real/install", base.display());
     let copied = Command::new("cp").arg("-a").arg(base.join(".")).arg(image.path()).status();
     assert!(copied.unwrap().success());
+    let tmp = image.path().join("tmp");
+    fs::create_dir(&tmp).unwrap();
+    fs::set_permissions(tmp, fs::Permissions::from_mode(0o1777)).unwrap();
     for it in last_stage().iter().filter(|it| it.keyword == "COPY") {
         let [_, to] = it.words()[..] else { panic!("{it:?}") };
         let at = image.path().join(to.trim_start_matches('/'));
@@ -428,13 +467,14 @@ fn arguments(keyword: &str) -> Vec<String> {
 }
 
 #[test]
-fn the_image_needs_nothing_but_its_base_and_writes_to_its_data_folder_alone() {
+fn the_image_needs_nothing_but_its_base_and_writes_to_its_data_folder_and_tmp_alone() {
     let (image, data) = (image(), tempfile::tempdir().unwrap());
     let network = Network::new();
     let user = "65532:65532".to_owned();
     let spec = Spec {
         command: arguments("ENTRYPOINT"),
         mounts: vec![(volume(&data.path().join("data"), &user), "/data".into(), true)],
+        tmpfs: vec![("/tmp".into(), "mode=1777".into())],
         workdir: "/".into(),
         user,
         ..Spec::default()
@@ -451,18 +491,21 @@ fn the_image_needs_nothing_but_its_base_and_writes_to_its_data_folder_alone() {
     assert_eq!(container.stop(), Some(0), "{}", container.log());
 }
 
-/// Signs up and in, adds a song, keeps it and reads it.
+/// Signs up and in, adds a song, keeps it, imports another into the catalog and into the library, and reads both.
 fn use_it(network: &Network) {
-    let call = |method: &str, path: &str, token: &str, body: Option<Value>| -> Value {
+    let send = |method: &str, path: &str, token: &str, kind: &str, body: Option<&str>| -> Value {
         let url = format!("http://127.0.0.1:8080{path}");
-        let (token, body) =
-            (format!("authorization: Token {token}"), body.map(|it| it.to_string()));
-        let mut arguments =
-            vec!["-X", method, "-H", "content-type: application/json", "-H", &token, &url];
-        arguments.extend(body.iter().flat_map(|body| ["-d", body]));
+        let token = format!("authorization: Token {token}");
+        let kind = format!("content-type: {kind}");
+        let mut arguments = vec!["-X", method, "-H", &kind, "-H", &token, &url];
+        arguments.extend(body.into_iter().flat_map(|body| ["--data-binary", body]));
         // On a busy machine a service may not answer another in time, and says 503: it is asked again, as its callers would.
         let answer = eventually(path, || network.curl(&arguments));
         serde_json::from_str(&answer).unwrap()
+    };
+    let call = |method: &str, path: &str, token: &str, body: Option<Value>| {
+        let body = body.map(|it| it.to_string());
+        send(method, path, token, "application/json", body.as_deref())
     };
     let who = json!({"username": "ada", "password": PASSWORD});
     let new = json!({"email": "ada@example.org", "username": "ada", "password": PASSWORD});
@@ -473,8 +516,15 @@ fn use_it(network: &Network) {
         call("POST", "/api/musics/", &token, Some(json!({"title": "Lanterns", "artist": "Ada"})));
     let id = song["id"].as_u64().unwrap_or_else(|| panic!("{song}"));
     call("POST", &format!("/api/users/{id}/add_fav_music/"), &token, None);
-    let kept = call("GET", "/api/users/1/favourites/", &token, None);
-    assert!(kept.to_string().contains("Lanterns"), "{kept}");
+    for (path, csv) in [
+        ("/api/musics/import", "title,artist\nLamps,Bo\n"),
+        ("/api/import", "Track Name,Artist Name(s)\nLamps,Bo\n"),
+    ] {
+        let report = send("POST", path, &token, "text/csv", Some(csv));
+        assert_eq!((&report["rows"], &report["refused"]), (&json!(1), &json!([])), "{report}");
+    }
+    let kept = call("GET", "/api/users/1/favourites/", &token, None).to_string();
+    assert!(kept.contains("Lanterns") && kept.contains("Lamps"), "{kept}");
 }
 
 /// PostgreSQL as its image starts it: a first start on a socket alone, for postgres/init.sh, and then the one that is used. It runs in the
@@ -577,6 +627,11 @@ fn profile_core_runs_as_the_file_says() {
         if page.contains("/api/users") { Ok(()) } else { Err(page) }
     });
     assert!(console(&[]).unwrap_err().contains("401"));
+    alertmanager_reaches_the_console(&network, secrets.path(), volumes.path(), || {
+        let told = network.curl(&["http://127.0.0.1:8081/alerts.json", "-H", &token])?;
+        let last = &serde_json::from_str::<Value>(&told).unwrap()["watchdog"]["last"];
+        if last.is_string() { Ok(()) } else { Err(told) }
+    });
     // A service has its own database only.
     let password = fs::read_to_string(secrets.path().join("wallet_database")).unwrap();
     let ask = |database: &str| {
@@ -585,7 +640,7 @@ fn profile_core_runs_as_the_file_says() {
         psql.args(["-XAtc", "SELECT count(*) FROM favourites", &url]);
         succeeded(&psql.env("PGPASSWORD", password.trim()).output().unwrap())
     };
-    assert_eq!(ask("wallet").unwrap(), "1\n");
+    assert_eq!(ask("wallet").unwrap(), "2\n");
     assert!(ask("accounts").unwrap_err().contains("permission denied for database"));
     exporter_sees_the_databases(&network, secrets.path(), volumes.path());
 
@@ -621,6 +676,27 @@ fn exporter_sees_the_databases(network: &Network, secrets: &Path, volumes: &Path
     for database in ["accounts", "catalog", "wallet"] {
         assert!(line(&format!("pg_database_size_bytes{{datname=\"{database}\",")), "{metrics}");
     }
+}
+
+/// Alertmanager looks for the console's address when it sends, from its working directory.
+fn alertmanager_reaches_the_console(
+    network: &Network,
+    secrets: &Path,
+    volumes: &Path,
+    heard: impl Fn() -> Result<(), String>,
+) {
+    let full = Compose::of("full");
+    let service = full.service("alertmanager");
+    let image = upstream("alertmanager");
+    let spec = Spec::of(&service, "/bin/alertmanager", &["sidecar"], volumes, secrets);
+    let mut container = Container::start(network, image.path(), spec);
+    container.becomes_healthy(|_| asked(network, &service));
+    let alert = json!([{"labels": {"alertname": "Watchdog", "severity": "none"}}]).to_string();
+    let url = "http://127.0.0.1:9093/api/v2/alerts";
+    network.curl(&["-H", "content-type: application/json", "-d", &alert, url]).unwrap();
+    eventually("the console hears of the watchdog", || {
+        heard().map_err(|instead| instead + &container.log())
+    });
 }
 
 /// An image with one program of this machine, which is there with the libraries that it needs.
@@ -706,12 +782,20 @@ fn a_missing_secret_is_one_sentence_before_anything_starts() {
         ("prober", "prober_password", "PROBER_PASSWORD_FILE"),
     ] {
         let service = compose.service(service);
-        let mut spec = Spec::of(&service, "/musicwallet", &[], volumes.path(), secrets.path());
-        spec.mounts.retain(|(source, ..)| !source.ends_with(secret));
-        let mut container = Container::start(&network, image.path(), spec);
-        assert_eq!(container.end(), Some(2), "{}", container.log());
-        assert!(container.log().contains(told), "{}", container.log());
-        assert!(container.log().contains(&format!("/run/secrets/{secret}")), "{}", container.log());
+        let spec = || Spec::of(&service, "/musicwallet", &[], volumes.path(), secrets.path());
+        let mut missing = spec();
+        missing.mounts.retain(|(source, ..)| !source.ends_with(secret));
+        // An engine makes a folder where the file for a mount is missing.
+        let mut folder = spec();
+        let mount = folder.mounts.iter_mut().find(|(source, ..)| source.ends_with(secret)).unwrap();
+        mount.0 = volume(&volumes.path().join("folder"), &folder.user);
+        folder.command.push("--check".into());
+        for spec in [missing, folder] {
+            let mut container = Container::start(&network, image.path(), spec);
+            assert_eq!(container.end(), Some(2), "{}", container.log());
+            let log = container.log();
+            assert!(log.contains(told) && log.contains(&format!("/run/secrets/{secret}")), "{log}");
+        }
     }
     let script = "mount -t tmpfs tmpfs /run && exec postgres/init.sh";
     let mut init = Command::new("unshare");

@@ -32,7 +32,12 @@ pub(super) fn compose(arguments: &[&str]) -> Output {
 
 impl Compose {
     pub(super) fn of(profile: &str) -> Compose {
-        let output = compose(&["--profile", profile, "config", "--format", "json"]);
+        Compose::with(&["--profile", profile])
+    }
+
+    /// With more arguments, such as another file.
+    pub(super) fn with(arguments: &[&str]) -> Compose {
+        let output = compose(&[arguments, &["config", "--format", "json"]].concat());
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         Compose(serde_json::from_slice(&output.stdout).unwrap())
     }
@@ -100,6 +105,12 @@ impl<'a> Service<'a> {
         mounts.collect()
     }
 
+    /// Where it has folders in memory, with the options of each mount.
+    pub(super) fn tmpfs(&self) -> Vec<(&'a str, &'a str)> {
+        let folders = texts(&self.it["tmpfs"]).into_iter();
+        folders.map(|it| it.split_once(':').unwrap_or((it, "mode=1777"))).collect()
+    }
+
     pub(super) fn health(&self) -> Vec<&'a str> {
         let test = texts(&self.it["healthcheck"]["test"]);
         assert_eq!(test.first(), Some(&"CMD"), "{}: a shell would be needed", self.name);
@@ -107,7 +118,73 @@ impl<'a> Service<'a> {
     }
 }
 
+/// A service in one form, whichever Compose has said how it understands it: they write sizes, ports, volumes and secrets differently, and
+/// one of them writes defaults.
+pub(super) fn in_one_form(service: &Value) -> Value {
+    let mut it = service.as_object().unwrap().clone();
+    let each = |list: &Value, one: fn(&Value) -> Value| -> Value {
+        list.as_array().unwrap().iter().map(one).collect()
+    };
+    for (key, value) in &mut it {
+        *value = match key.as_str() {
+            "mem_limit" | "shm_size" => bytes(value.as_str().unwrap()).into(),
+            "ports" => each(value, port),
+            "volumes" => each(value, mount),
+            "secrets" => each(value, |it| it["source"].clone()),
+            _ => continue,
+        };
+    }
+    let needed = it.get_mut("depends_on").and_then(Value::as_object_mut);
+    for (_, condition) in needed.into_iter().flatten() {
+        without(condition, "required");
+    }
+    if let Some(build) = it.get_mut("build") {
+        without(build, "dockerfile");
+    }
+    let begin = &mut it["healthcheck"]["start_period"];
+    *begin = begin.as_str().unwrap().replace("m0s", "m").into();
+    it.retain(|key, value| !value.is_null() && (key != "networks" || !value["default"].is_null()));
+    it.into()
+}
+
+fn without(object: &mut Value, key: &str) {
+    object.as_object_mut().unwrap().remove(key);
+}
+
+/// Of `128m`, or of bytes.
+fn bytes(text: &str) -> u64 {
+    let number = text.trim_end_matches(['m', 'g']);
+    let unit = match &text[number.len()..] {
+        "m" => 20,
+        "g" => 30,
+        _ => 0,
+    };
+    number.parse::<u64>().unwrap() << unit
+}
+
+/// `127.0.0.1:8080:8080/tcp`
+fn port(it: &Value) -> Value {
+    if it.is_string() {
+        return it.clone();
+    }
+    let text = |name: &str| it[name].as_str().unwrap();
+    let [address, published, protocol] = ["host_ip", "published", "protocol"].map(text);
+    format!("{address}:{published}:{}/{protocol}", it["target"]).into()
+}
+
+/// `loki:/loki:rw`
+fn mount(it: &Value) -> Value {
+    if it.is_string() {
+        return it.clone();
+    }
+    let text = |name: &str| it[name].as_str().unwrap();
+    let mode = if it["read_only"] == true { "ro" } else { "rw" };
+    let propagation = it["bind"]["propagation"].as_str().map(|it| format!(",{it}"));
+    let propagation = propagation.unwrap_or_default();
+    format!("{}:{}:{mode}{propagation}", text("source"), text("target")).into()
+}
+
 /// A list of texts; empty where there is none.
-pub(super) fn texts(list: &Value) -> Vec<&str> {
+fn texts(list: &Value) -> Vec<&str> {
     list.as_array().into_iter().flatten().map(|it| it.as_str().unwrap()).collect()
 }

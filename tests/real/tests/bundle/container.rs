@@ -82,7 +82,8 @@ pub(super) struct Spec {
     pub(super) workdir: String,
     /// Source, target, and whether it can be written to.
     pub(super) mounts: Vec<(PathBuf, String, bool)>,
-    pub(super) tmpfs: Vec<String>,
+    /// Target, and the options of the mount.
+    pub(super) tmpfs: Vec<(String, String)>,
     /// Names that lead to the network's own address.
     pub(super) names: Vec<String>,
 }
@@ -114,10 +115,7 @@ impl Spec {
             user,
             workdir: service.it["working_dir"].as_str().unwrap_or("/").to_owned(),
             mounts,
-            tmpfs: super::compose::texts(&service.it["tmpfs"])
-                .into_iter()
-                .map(str::to_owned)
-                .collect(),
+            tmpfs: owned(service.tmpfs()),
             names: names.iter().map(|&name| name.to_owned()).collect(),
         }
     }
@@ -144,7 +142,8 @@ pub(super) struct Container {
 }
 
 /// Mounts everything, makes the root read-only, and becomes the program. Arguments: root, working directory, user, the program with its
-/// own. The mounts are in the environment, a line each: kind, target, source.
+/// own. The mounts are in the environment, a line each: kind, target, source; of a tmpfs, its options. `chroot` would begin in `/`; `unshare`,
+/// which unshares nothing more here, begins where it is told, and gives up all groups as `chroot --groups=` does.
 const BECOME: &str = r#"
 set -euo pipefail
 root=$1 workdir=$2 user=$3
@@ -155,7 +154,7 @@ while read -r kind target source; do
   at=$root$target
   if [[ $kind != tmpfs && ! -d $source ]]; then mkdir -p "$(dirname "$at")" && touch "$at"; else mkdir -p "$at"; fi
   case $kind in
-  tmpfs) mount -t tmpfs -o mode=1777 tmpfs "$at" ;;
+  tmpfs) mount -t tmpfs -o "$source" tmpfs "$at" ;;
   *) mount --rbind "$source" "$at" ;;
   esac
   [[ $kind != ro ]] || mount -o remount,bind,ro "$at"
@@ -163,7 +162,7 @@ done <<<"$MOUNTS"
 mount -o remount,bind,ro "$root"
 unset MOUNTS
 exec setpriv --no-new-privs --bounding-set=-all,+setuid,+setgid,+sys_chroot --inh-caps=-all \
-  chroot --userspec="$user" --groups= "$root" "$@"
+  unshare --root="$root" --wd="$workdir" --setuid="${user%:*}" --setgid="${user#*:}" "$@"
 "#;
 
 impl Container {
@@ -185,8 +184,8 @@ impl Container {
             let kind = if *writable { "rw" } else { "ro" };
             mounts += &format!("{kind} {target} {}\n", source.display());
         }
-        for target in &spec.tmpfs {
-            mounts += &format!("tmpfs {target} -\n");
+        for (target, options) in &spec.tmpfs {
+            mounts += &format!("tmpfs {target} {options}\n");
         }
         let log = root.path().with_extension("log");
         let written = File::create(&log).unwrap();
@@ -278,7 +277,7 @@ impl Container {
         writable.sort();
         let volumes = self.spec.mounts.iter().filter(|(.., writable)| *writable);
         let mut expected: Vec<String> = volumes.map(|(_, target, _)| target.clone()).collect();
-        expected.extend(self.spec.tmpfs.iter().cloned());
+        expected.extend(self.spec.tmpfs.iter().map(|(target, _)| target.clone()));
         expected.sort();
         assert_eq!(writable, expected);
     }
