@@ -177,7 +177,8 @@ fn images_are_pinned_to_what_the_tests_run() {
     }
     // Grafana cannot be run: its dashboards are of the schema that the builder library is for.
     let install = fs::read_to_string(root().join("tests/real/install")).unwrap();
-    let library = install.lines().find_map(|it| it.split_once("grafana-foundation-sdk==")).unwrap().1;
+    let library =
+        install.lines().find_map(|it| it.split_once("grafana-foundation-sdk==")).unwrap().1;
     let version = library.trim_end_matches(['\'', ')']).rsplit('!').next().unwrap();
     assert_eq!(full.service("grafana").it["image"], format!("grafana/grafana:{version}"));
     for (program, image) in [
