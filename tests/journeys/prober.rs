@@ -41,7 +41,10 @@ fn password(app: &App) -> String {
 /// A token of the prober's user, and its id.
 fn prober(app: &App) -> (String, i64) {
     let who = json!({"username": "prober", "password": password(app)});
-    let token = app.post("/api-token-auth/", "", who).json["token"].as_str().unwrap().to_owned();
+    let token = eventually("the prober's token", || {
+        let reply = app.post("/api-token-auth/", "", who.clone());
+        reply.json["token"].as_str().map(str::to_owned).ok_or_else(|| format!("{reply:?}"))
+    });
     let people = app.get("/api/users/", &token).json;
     let me = people.as_array().unwrap().iter().find(|it| it["username"] == "prober").unwrap();
     let id = me["id"].as_i64().unwrap();
@@ -141,11 +144,13 @@ fn a_service_that_is_killed_is_a_failed_step_until_it_is_back() {
     app.kill("catalog");
     after(&app, 2.0, "failure");
     assert_eq!(app.metric("prober", "prober_success"), Some(0.0));
-    assert!(failures(&app, "search") >= 1.0);
     assert_eq!(app.internal("prober", "/health/ready").status, 200, "that is not its own failure");
+    let line = eventually("it says that searching failed", || {
+        let told = told(&app, 503).into_iter().find(|it| it["step"] == "search");
+        told.ok_or_else(|| app.process("prober").output())
+    });
+    assert!(failures(&app, "search") >= 1.0); // counted before it is told
     let lines = app.process("prober").logs();
-    let line = lines.iter().find(|it| it["level"] == "WARN" && it["step"] == "search").unwrap();
-    assert_eq!(line["status"], 503, "{line}");
     let id = |name: &str| line[name].as_str().unwrap().to_owned();
     assert_ne!(id("trace_id"), id("request_trace_id"));
     app.trace_when(&id("request_trace_id"), |trace| {

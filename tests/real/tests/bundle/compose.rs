@@ -129,7 +129,7 @@ pub(super) fn in_one_form(service: &Value) -> Value {
         *value = match key.as_str() {
             "mem_limit" | "shm_size" => bytes(value.as_str().unwrap()).into(),
             "ports" => each(value, port),
-            "volumes" => each(value, mount),
+            "volumes" => sorted(each(value, mount)),
             "secrets" => each(value, |it| it["source"].clone()),
             _ => continue,
         };
@@ -145,6 +145,12 @@ pub(super) fn in_one_form(service: &Value) -> Value {
     *begin = begin.as_str().unwrap().replace("m0s", "m").into();
     it.retain(|key, value| !value.is_null() && (key != "networks" || !value["default"].is_null()));
     it.into()
+}
+
+/// Mounts of another file come first, or last.
+fn sorted(mut list: Value) -> Value {
+    list.as_array_mut().unwrap().sort_by_key(Value::to_string);
+    list
 }
 
 fn without(object: &mut Value, key: &str) {

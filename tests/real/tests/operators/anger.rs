@@ -211,6 +211,7 @@ impl Day {
         let script = format!("while psql -qXAt -d \"$0\" -c '{lock}'; do :; done");
         let mut command = Command::new("sh");
         command.args(["-c", &script, &url]).stdout(Stdio::null());
+        let more = traffic(&self.system.app); // than have a connection each while they wait
         let mut holder = None;
         self.causes(
             |_| holder = command.spawn().ok(),
@@ -223,6 +224,7 @@ impl Day {
             ],
         );
         end(&mut holder.expect("there is a shell"));
+        drop(more);
     }
 
     /// One page says it; what follows from it is known, and not told.

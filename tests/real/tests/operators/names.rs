@@ -22,7 +22,8 @@ const FOREIGN: &str = "prometheus/foreign.json";
 
 /// What Prometheus makes itself.
 fn is_of_prometheus_itself(name: &str) -> bool {
-    name == "up" || name.starts_with("scrape_") || name == "ALERTS" || name == "ALERTS_FOR_STATE"
+    let scrapes = ["scrape_duration_seconds", "scrape_samples_post_metric_relabeling"];
+    scrapes.contains(&name) || ["up", "ALERTS", "ALERTS_FOR_STATE"].contains(&name)
 }
 
 /// What Grafana puts in, for which any value does.
@@ -99,6 +100,26 @@ impl Named {
     }
 }
 
+/// The metrics beside which there is an `or vector(0)` and which neither count losses nor are alerts: they are always there, and a 0 in their
+/// place would hide that they are not.
+fn zeros_of_nothing(tree: &Value, schema: &Schema) -> Vec<String> {
+    let mut found = Vec::new();
+    if tree["op"] == "or" && tree["rhs"]["func"]["name"] == "vector" {
+        let mut named = Named::default();
+        named.collect(&tree["lhs"]);
+        let counts =
+            |it: &String| it == "ALERTS" || schema.metrics.get(it).is_some_and(|it| it.loss);
+        found.extend(named.metrics.into_iter().filter(|it| !counts(it)));
+    }
+    let inside: Vec<&Value> = match tree {
+        Value::Array(all) => all.iter().collect(),
+        Value::Object(all) => all.values().collect(),
+        _ => Vec::new(),
+    };
+    found.extend(inside.into_iter().flat_map(|it| zeros_of_nothing(it, schema)));
+    found
+}
+
 pub(super) fn each_exists(system: &System) {
     let schema = Schema::read(&root()).unwrap();
     let prometheus = &system.stack.prometheus;
@@ -119,6 +140,8 @@ pub(super) fn each_exists(system: &System) {
         };
         let mut named = Named::default();
         named.collect(&tree);
+        let made_up = zeros_of_nothing(&tree, &schema);
+        wrong.extend(made_up.into_iter().map(|it| format!("{place}: {it} or vector(0)")));
         let selectors: Vec<&str> = named.metrics.iter().map(String::as_str).collect();
         let series = prometheus.series(&selectors).unwrap_or_default();
         for metric in &named.metrics {
