@@ -150,11 +150,12 @@ impl Settings {
             | Settings::Wallet(_)
             | Settings::Gateway(_) => return,
         };
-        match fs::read(path) {
-            Err(cause) if cause.kind() != io::ErrorKind::NotFound => {
-                unreadable(reader, variable, path, &cause);
-            }
-            _ => {}
+        // A folder that cannot be made is told by who makes it.
+        let missing = |it: &io::Error| {
+            matches!(it.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+        };
+        if let Some(cause) = fs::read(path).err().filter(|it| !missing(it)) {
+            unreadable(reader, variable, path, &cause);
         }
     }
 

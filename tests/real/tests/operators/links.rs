@@ -193,14 +193,13 @@ pub(super) fn each_panel_leads_on(system: &System, load: &Load) {
     for dashboard in dashboards() {
         let values = panels::everything(system, load, &dashboard);
         for (place, url) in &dashboard.links {
-            let url = filled(url, &values);
             let Some(panes) = url
                 .strip_prefix("/explore?")
                 .and_then(|it| it.split('&').find_map(|it| it.strip_prefix("panes=")))
             else {
                 continue;
             };
-            let panes: Value = serde_json::from_str(&decoded(panes)).unwrap();
+            let panes: Value = serde_json::from_str(&decoded(&filled(panes, &values))).unwrap();
             for pane in panes.as_object().unwrap().values() {
                 for query in list(&pane["queries"]) {
                     let source = text(&pane["datasource"]);
