@@ -4,19 +4,8 @@ use std::{env, path::PathBuf};
 
 use anyhow::{Result, anyhow};
 
-/// Where `tests/real/install` keeps what it builds. What it has from Debian is in `PATH`.
-const FOLDERS: [(&str, &str); 10] = [
-    ("alertmanager", "alertmanager-v0.34.2"),
-    ("amtool", "alertmanager-v0.34.2"),
-    ("compose", "compose-v2.40.3"),
-    ("jaeger", "jaeger-v1.76.0"),
-    ("loki", "loki-v3.7.8"),
-    ("logcli", "loki-v3.7.8"),
-    ("prometheus", "prometheus-v0.316.0"),
-    ("promtool", "prometheus-v0.316.0"),
-    ("sloth", "sloth-v0.12.0"),
-    ("telemetrygen", "telemetrygen-v0.161.0"),
-];
+/// Where `tests/real/install` keeps what it builds: a line each, program and folder. What it has from Debian is in `PATH`.
+const PROGRAMS: &str = include_str!("../programs");
 
 /// The file of a program that `tests/real/install` has built; else, of the one in `PATH`.
 ///
@@ -27,10 +16,9 @@ pub fn tool(program: &str) -> Result<PathBuf> {
         || PathBuf::from(env::var_os("HOME").unwrap_or_default()).join(".cache/musicwallet"),
         PathBuf::from,
     );
-    let built = FOLDERS
-        .into_iter()
-        .find(|(name, _)| *name == program)
-        .map(|(name, folder)| tools.join(folder).join(name));
+    let mut lines = PROGRAMS.lines().filter_map(|line| line.split_once(' '));
+    let built = lines.find(|(name, _)| *name == program);
+    let built = built.map(|(name, folder)| tools.join(folder).join(name));
     let paths = env::var_os("PATH").unwrap_or_default();
     let in_path = env::split_paths(&paths).map(|directory| directory.join(program));
     built.clone().into_iter().chain(in_path).find(|file| file.is_file()).ok_or_else(|| {

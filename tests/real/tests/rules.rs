@@ -122,9 +122,9 @@ fn without_ranges(expr: &str) -> String {
 fn with(file: &str, right: &str, wrong: &str) -> String {
     let folder = tempfile::tempdir().unwrap();
     let copied = Command::new("cp")
-        .arg("-r")
-        .args(["prometheus", "alertmanager"].map(|it| root().join(it)))
+        .args(["-r", "--parents", "prometheus", "alertmanager", "tests/real/programs"])
         .arg(folder.path())
+        .current_dir(root())
         .status();
     assert!(copied.unwrap().success());
     let path = folder.path().join(file);
