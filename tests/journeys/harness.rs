@@ -534,9 +534,20 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
         if thread::panicking() {
-            eprintln!("--- output of process {}:\n{}", self.id(), self.output());
+            let (stdout, stderr) = (self.stdout.lock().unwrap(), self.stderr.lock().unwrap());
+            eprintln!("--- output of process {}:", self.id());
+            essence(&stdout).chain(essence(&stderr)).for_each(|line| eprintln!("{line}"));
         }
     }
+}
+
+/// What helps to understand a failure, so short that what the test said is still in sight above it: the last warnings and errors, and the end.
+fn essence(output: &[String]) -> impl Iterator<Item = String> {
+    let (before, end) = output.split_at(output.len().saturating_sub(15));
+    let told = before.iter().rev().filter(|line| !line.contains(r#""level":"INFO""#));
+    let told: Vec<&String> = told.take(15).collect();
+    let kept = told.into_iter().rev().chain(end);
+    kept.map(|line| line.chars().take(500).collect())
 }
 
 fn collect(
