@@ -267,6 +267,25 @@ fn a_full_disk_under_the_spool() {
 }
 
 #[test]
+fn no_room_for_an_import() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = Disk::small(folder.path().join("disk"), "1m");
+    let mut app = app(&[("TMPDIR", &at(&disk.0))]);
+    let ada = app.someone("ada");
+    let file = |songs: u32| {
+        let rows =
+            (0..songs).map(|it| format!("Song {it} of the day without room,The Full Disks\n"));
+        format!("title,artist\n{}", rows.collect::<String>())
+    };
+    let refused = app.import_library(&ada, file(40_000));
+    refused.is_problem(503, "import-no-room");
+    assert_eq!(refused.header("retry-after"), "5");
+    let taken = app.import_library(&ada, file(10));
+    assert_eq!((taken.status, &taken.json["added"]), (200, &json!(10)), "{taken:?}");
+    app.stop();
+}
+
+#[test]
 fn a_spool_folder_that_turns_read_only() {
     let folder = tempfile::tempdir().unwrap();
     let disk = Disk::lockable(folder.path().join("disk"));

@@ -12,13 +12,16 @@ use http_body_util::BodyExt as _;
 use platform::problem::Problem;
 use tokio::task::spawn_blocking;
 
+use super::AGAIN;
+
 /// How much is collected before it is written.
 const CHUNK: usize = 1 << 20;
 
 /// The body as a file without a name, which is gone when it is closed.
 ///
 /// # Errors
-/// 400 for a body that breaks off. One that is too large or too slow breaks off here, too; the server knows why, and says so instead.
+/// 400 for a body that breaks off. One that is too large or too slow breaks off here, too; the server knows why, and says so instead. 503 when
+/// the folder for temporary files has no room: other imports end soon, and give theirs back.
 pub(super) async fn receive(mut body: Body) -> Result<File, Problem> {
     let mut file = blocking(tempfile::tempfile).await?;
     let (mut chunks, mut size) = (Vec::new(), 0);
@@ -48,7 +51,14 @@ async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> Result<T, Problem> {
     let outcome = spawn_blocking(work).await.map_err(Problem::internal)?;
-    outcome.map_err(Problem::internal)
+    outcome.map_err(|cause| match cause.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            let detail =
+                "There is no room for another file now. Nothing was imported; send it again.";
+            Problem::unavailable("import-no-room", detail, AGAIN).caused_by(cause)
+        }
+        _ => Problem::internal(cause),
+    })
 }
 
 fn broken(cause: axum::Error) -> Problem {
