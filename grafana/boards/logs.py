@@ -12,6 +12,8 @@ TOLD = (
     "{{.http_response_status_code}} {{.duration_ms}} ms{{else}}{{__line__}}{{end}}`"
 )
 IN_EXPLORE = in_loki('{service_name=~"${service_name:regex}"} | detected_level=~"${level:regex}"', "These lines in Explore")
+# A panel of all services leads to the traces of the one that every request comes through.
+GATEWAY = in_jaeger("gateway", "The gateway's traces in Jaeger")
 
 
 def counted(text: str, by: str) -> str:
@@ -55,7 +57,7 @@ BOARD = Dashboard(
                 "Answers by status",
                 "How requests ended: it should look as the metrics do, or lines are lost.",
                 [logql(counted(f'{LABELS} | http_response_status_code!=""', "http_response_status_code"), "{{http_response_status_code}}")],
-                [to("service", service_name="gateway"), IN_EXPLORE],
+                [to("overview"), IN_EXPLORE],
                 t.COUNT,
                 width=12,
                 colours=t.STATUS,
@@ -70,10 +72,11 @@ BOARD = Dashboard(
                         "{{service_name}}",
                     )
                 ],
-                [to("service", service_name="gateway"), in_jaeger("gateway")],
+                [to("overview"), GATEWAY],
                 t.SECONDS,
                 width=12,
                 colours=t.SERVICES,
+                each=[to("service", "This service", service_name="${__field.labels.service_name}")],
             ),
         ],
         "Lines": [
@@ -90,7 +93,7 @@ BOARD = Dashboard(
                 "Slow requests",
                 "The newest lines of requests that took more than 25 ms; the attribute duration_ms says how long.",
                 [logql(f"{LABELS} | duration_ms > 25 {TOLD}")],
-                [in_loki('{service_name=~"${service_name:regex}"} | duration_ms > 25', "These lines in Explore"), in_jaeger("gateway")],
+                [in_loki('{service_name=~"${service_name:regex}"} | duration_ms > 25', "These lines in Explore"), GATEWAY],
                 kind="lines",
                 width=12,
                 height=12,

@@ -7,7 +7,8 @@ THESE = 'service_name=~"$service_name"'
 BY = "{{service_name}}"
 BUSY = 'mode!="idle"'
 DISKS = 'fstype!~"tmpfs|ramfs|squashfs"'
-SERVICE = [to("service", "This service", service_name="${__field.labels.service_name}")]
+# Every process has a place here: the prober answers no requests, and the sidecar has no lines in Loki.
+ALONE = [to("runtime", "This process alone", service_name="${__field.labels.service_name}")]
 LINES = in_loki('{service_name=~"${service_name:regex}"}', "Their lines in Loki")
 
 
@@ -20,21 +21,21 @@ BOARD = Dashboard(
                 "CPU",
                 "Processor time that each process uses, in cores.",
                 [promql(rate("process_cpu_seconds_total", THESE, "service_name"), BY)],
-                [to("service", service_name="gateway")],
+                [LINES],
                 t.CORES,
                 colours=t.SERVICES,
                 stacked=True,
-                each=SERVICE,
+                each=ALONE,
             ),
             Panel(
                 "Memory",
                 "Resident memory of each process: a line that only rises is a leak.",
                 [promql(f"sum by (service_name) (process_resident_memory_bytes{{{THESE}}})", BY)],
-                [to("service", service_name="gateway")],
+                [LINES],
                 t.BYTES,
                 colours=t.SERVICES,
                 stacked=True,
-                each=SERVICE,
+                each=ALONE,
             ),
             Panel(
                 "Running for",
@@ -48,20 +49,20 @@ BOARD = Dashboard(
                 "File descriptors in use",
                 "The share of the file descriptors that each process may have open.",
                 [promql(f"max by (service_name) (process_open_fds{{{THESE}}} / process_max_fds{{{THESE}}})", BY)],
-                [to("service", service_name="gateway")],
+                [LINES],
                 t.RATIO,
                 steps=t.USED,
                 colours=t.SERVICES,
-                each=SERVICE,
+                each=ALONE,
             ),
             Panel(
                 "Threads",
                 "Threads of each process.",
                 [promql(f"sum by (service_name) (process_threads{{{THESE}}})", BY)],
-                [to("service", service_name="gateway")],
+                [LINES],
                 t.COUNT,
                 colours=t.SERVICES,
-                each=SERVICE,
+                each=ALONE,
             ),
             Panel(
                 "Restarts",
@@ -79,10 +80,10 @@ BOARD = Dashboard(
                 "Tasks",
                 "Tasks that are alive in each process: about one for each connection and request.",
                 [promql(f"sum by (service_name) (tokio_runtime_alive_tasks{{{THESE}}})", BY)],
-                [to("service", service_name="gateway")],
+                [LINES],
                 t.COUNT,
                 colours=t.SERVICES,
-                each=SERVICE,
+                each=ALONE,
             ),
             Panel(
                 "Tasks that wait for a thread",
@@ -99,33 +100,36 @@ BOARD = Dashboard(
                         BY,
                     )
                 ],
-                [to("service", service_name="gateway")],
+                [LINES],
                 t.COUNT,
                 colours=t.SERVICES,
-                each=SERVICE,
+                each=ALONE,
             ),
             Panel(
                 "Open connections",
                 "Connections that are open, by what their socket is for.",
                 [promql(f"sum by (service_name, role) (http_server_connections{{{THESE}}})", "{{service_name}} {{role}}")],
-                [to("service", service_name="gateway")],
+                [LINES],
                 t.COUNT,
                 stacked=True,
+                each=ALONE,
             ),
             Panel(
                 "Connections refused",
                 "Connections that were closed at once because too many were open.",
                 [promql(rate("http_server_connections_refused_total", THESE, "service_name, role"), "{{service_name}} {{role}}")],
-                [LINES, to("service", service_name="gateway")],
+                [LINES],
                 t.RATE,
                 steps=t.ANY_LOSS,
+                each=ALONE,
             ),
             Panel(
                 "Connections cut",
                 "Connections that a service ended, by reason: slow and malformed ones are somebody's mistake, or an attack.",
                 [promql(rate("http_server_connections_cut_total", THESE, "service_name, reason"), "{{service_name}} {{reason}}")],
-                [LINES, to("service", service_name="gateway")],
+                [LINES],
                 t.RATE,
+                each=ALONE,
             ),
             Panel(
                 "Panics",

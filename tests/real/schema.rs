@@ -151,6 +151,14 @@ impl Schema {
         is(name) || parts.into_iter().flatten().any(is) || self.imports_metric(name)
     }
 
+    /// The labels that are declared for a series of this name, if it is one of ours.
+    #[must_use]
+    pub fn labels_of(&self, name: &str) -> Option<&[String]> {
+        let bases =
+            ["", "_bucket", "_sum", "_count"].iter().filter_map(|end| name.strip_suffix(end));
+        bases.filter_map(|it| self.metrics.get(it)).map(|it| &*it.labels).next()
+    }
+
     fn imports_metric(&self, name: &str) -> bool {
         let ends = ["", "_total", "_seconds", "_bytes", "_seconds_total"];
         let ends = ends.into_iter().chain(["_seconds_bucket", "_seconds_sum", "_seconds_count"]);

@@ -10,7 +10,10 @@ use std::{
 
 use serde_json::Value;
 
-use crate::harness::root;
+use crate::{
+    harness::root,
+    shipped::{list, rules, text},
+};
 
 /// What Grafana calls the data sources. Each has its type as its uid.
 const SOURCES: [&str; 3] = ["jaeger", "loki", "prometheus"];
@@ -141,7 +144,7 @@ fn each_panel_says_what_it_shows_and_in_which_unit_and_leads_on() {
                 help.split(' ').count() >= 2 && help.contains('.'),
                 "{place}: {help:?} is no sentence"
             );
-            let targets = list(&panel["targets"]);
+            let targets: Vec<&Value> = list(&panel["targets"]).collect();
             assert!(!targets.is_empty(), "{place} asks for nothing");
             for target in &targets {
                 assert_eq!(
@@ -156,7 +159,7 @@ fn each_panel_says_what_it_shows_and_in_which_unit_and_leads_on() {
                 let unit = text(&panel["fieldConfig"]["defaults"]["unit"]);
                 assert!(!unit.is_empty(), "{place} shows numbers without a unit");
             }
-            assert!(!list(&panel["links"]).is_empty(), "{place} leads nowhere");
+            assert!(list(&panel["links"]).next().is_some(), "{place} leads nowhere");
         }
         for panel in list(&dashboard["panels"]) {
             assert!(
@@ -258,7 +261,7 @@ fn thresholds_are_the_numbers_of_the_objectives() {
     let steps = |uid: &str, title: &str| -> Vec<f64> {
         let panel = panel(&dashboards[uid], title);
         let steps = list(&panel["fieldConfig"]["defaults"]["thresholds"]["steps"]);
-        steps.iter().filter_map(|it| it["value"].as_f64()).collect()
+        steps.filter_map(|it| it["value"].as_f64()).collect()
     };
     assert_eq!(steps("journey", "Availability"), [availability]);
     assert_eq!(steps("journey", "Fast enough"), [share]);
@@ -269,7 +272,7 @@ fn thresholds_are_the_numbers_of_the_objectives() {
         assert_eq!(steps(uid, title), [allowed], "{uid}: {title}");
     }
     let fast = list(&panel(&dashboards["journey"], "Fast enough")["targets"]);
-    let shown = fast.iter().map(|target| {
+    let shown = fast.map(|target| {
         let query = text(&target["expr"]);
         let label = |name: &str| {
             let rest =
@@ -308,7 +311,7 @@ fn the_data_sources_are_the_three_and_only_the_environment_is_put_in() {
 
     let path = root().join("grafana/provisioning/datasources/musicwallet.yaml");
     let file: Value = serde_saphyr::from_str(&fs::read_to_string(path).unwrap()).unwrap();
-    let sources = list(&file["datasources"]);
+    let sources: Vec<&Value> = list(&file["datasources"]).collect();
     let mut uids: Vec<String> = sources.iter().map(|it| text(&it["uid"])).collect();
     uids.sort();
     assert_eq!(uids, SOURCES);
@@ -354,28 +357,6 @@ fn objectives() -> (f64, f64, BTreeMap<String, String>) {
     (one(availability), one(share), bounds)
 }
 
-/// All rules, each with its file.
-fn rules() -> Vec<(String, Value)> {
-    let mut rules = Vec::new();
-    for folder in ["prometheus/rules", "prometheus/rules/objectives"] {
-        for entry in fs::read_dir(root().join(folder)).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                continue;
-            }
-            let file: Value = serde_saphyr::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
-            for group in list(&file["groups"]) {
-                rules.extend(
-                    list(&group["rules"])
-                        .into_iter()
-                        .map(|rule| (path.display().to_string(), rule.clone())),
-                );
-            }
-        }
-    }
-    rules
-}
-
 /// Runs the generator of a folder into another one.
 fn generate(source: &Path, folder: &Path) -> Output {
     Command::new(source.join("generate")).arg(folder).output().unwrap()
@@ -405,7 +386,7 @@ fn dashboards() -> BTreeMap<String, Value> {
 
 /// Those that show something.
 fn panels(dashboard: &Value) -> Vec<&Value> {
-    list(&dashboard["panels"]).into_iter().filter(|it| it["type"] != "row").collect()
+    list(&dashboard["panels"]).filter(|it| it["type"] != "row").collect()
 }
 
 fn panel<'a>(dashboard: &'a Value, title: &str) -> &'a Value {
@@ -414,12 +395,12 @@ fn panel<'a>(dashboard: &'a Value, title: &str) -> &'a Value {
 }
 
 fn variables(dashboard: &Value) -> BTreeSet<String> {
-    list(&dashboard["templating"]["list"]).iter().map(|it| text(&it["name"])).collect()
+    list(&dashboard["templating"]["list"]).map(|it| text(&it["name"])).collect()
 }
 
 /// Of a panel, and of its series and rows.
 fn links(panel: &Value) -> Vec<&Value> {
-    [list(&panel["links"]), list(&panel["fieldConfig"]["defaults"]["links"])].concat()
+    list(&panel["links"]).chain(list(&panel["fieldConfig"]["defaults"]["links"])).collect()
 }
 
 /// A query in Explore: all of it is there, and for a source that is provisioned.
@@ -454,12 +435,4 @@ fn used(value: &Value) -> BTreeSet<String> {
         Value::Object(all) => all.values().flat_map(used).collect(),
         _ => BTreeSet::new(),
     }
-}
-
-fn list(value: &Value) -> Vec<&Value> {
-    value.as_array().into_iter().flatten().collect()
-}
-
-fn text(value: &Value) -> String {
-    value.as_str().unwrap_or_default().to_owned()
 }

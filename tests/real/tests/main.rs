@@ -18,6 +18,7 @@ mod pages;
 mod playlists;
 mod postgres;
 mod rules;
+mod shipped;
 mod songs;
 mod stack;
 mod strangers;

@@ -6,7 +6,6 @@ mod calls;
 mod links;
 mod names;
 mod panels;
-mod shipped;
 mod system;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -14,7 +14,7 @@ use std::{
 use real::stack::tool;
 use serde_json::{Value, json};
 
-use crate::harness::root;
+use crate::{harness::root, shipped::list};
 
 /// What a program said, and whether it was content.
 fn run(program: &str, arguments: &[&str]) -> (bool, String) {
@@ -48,10 +48,6 @@ fn files(folder: &str) -> Vec<PathBuf> {
 fn yaml(path: &Path) -> Value {
     let text = fs::read_to_string(path).unwrap();
     serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
-
-fn list(value: &Value) -> impl Iterator<Item = &Value> {
-    value.as_array().into_iter().flatten()
 }
 
 /// Panics where there is no text.

@@ -11,13 +11,11 @@ use std::{
 use real::stack::{Stack, tool};
 use serde_json::Value;
 
-use super::{
-    shipped::{list, text},
-    system::{Pace, System, now, traffic},
-};
+use super::system::{Pace, System, now, traffic};
 use crate::{
     harness::{App, databases::sql},
     ledger::sum,
+    shipped::{list, text},
 };
 
 /// How long an alert may take until it has reached the console, or is over there: the longest window is 120 s.

@@ -4,10 +4,8 @@
 use reqwest::{Method, blocking::RequestBuilder};
 use serde_json::{Value, json};
 
-use super::{
-    shipped::list,
-    system::{Load, System, now},
-};
+use super::system::{Load, System, now};
+use crate::shipped::list;
 
 const CATEGORIZED: (&str, &str) = ("x-loki-response-encoding-flags", "categorize-labels");
 

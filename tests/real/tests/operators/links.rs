@@ -11,10 +11,12 @@ use serde_json::Value;
 
 use super::{
     panels,
-    shipped::{Query, dashboards, data_sources, filled, list, text},
     system::{Load, System},
 };
-use crate::harness::{Span, Trace, root};
+use crate::{
+    harness::{Span, Trace, root},
+    shipped::{Link, Query, dashboards, data_sources, filled, list, text},
+};
 
 /// How many exemplars are followed at least, of how many traces, and how many of failures.
 const EXEMPLARS: usize = 200;
@@ -185,39 +187,98 @@ impl Links {
     }
 }
 
-/// What Explore is opened with from each panel, where everything is chosen, as a browser reads the link. Lines and traces are found; of
-/// metrics the panels have been asked already.
+/// Each link of a panel, as a browser reads it where everything is chosen, and each link of a series, for every series that the panel shows. What
+/// is passed to another dashboard is a value that can be chosen there; in Explore, lines and traces are found, and metrics can be asked: the
+/// panels have been, already.
 pub(super) fn each_panel_leads_on(system: &System, load: &Load) {
-    let mut wrong = Vec::new();
-    let mut asked = BTreeSet::new();
-    for dashboard in dashboards() {
-        let values = panels::everything(system, load, &dashboard);
-        for (place, url) in &dashboard.links {
-            let Some(panes) = url
-                .strip_prefix("/explore?")
-                .and_then(|it| it.split('&').find_map(|it| it.strip_prefix("panes=")))
-            else {
-                continue;
-            };
-            let panes: Value = serde_json::from_str(&decoded(&filled(panes, &values))).unwrap();
-            for pane in panes.as_object().unwrap().values() {
-                for query in list(&pane["queries"]) {
-                    let source = text(&pane["datasource"]);
-                    let query = Query::of(place, &source, query);
-                    if !asked.insert((source, query.text.clone(), query.target.to_string())) {
-                        continue;
-                    }
-                    match panels::finds(system, load, &query) {
-                        Ok(found) if found || query.source == "prometheus" => {}
-                        Ok(_) => wrong.push(format!("{place} finds nothing by {}", query.target)),
-                        Err(error) => wrong.push(format!("{place} asks {}: {error}", query.text)),
-                    }
+    let dashboards = dashboards();
+    let (mut explored, mut chosen) = (BTreeMap::new(), BTreeMap::new());
+    for dashboard in &dashboards {
+        let everything = panels::everything(system, load, dashboard);
+        for link in &dashboard.links {
+            for values in of_series(system, load, link, &everything) {
+                for query in in_explore(&link.url, &values) {
+                    let key = (query.source.clone(), query.target.to_string());
+                    explored.insert(key, Query { place: link.place.clone(), ..query });
                 }
+                let choices = in_dashboard(&link.url, &values).into_iter();
+                chosen.extend(choices.map(|it| (it, &*link.place)));
             }
         }
     }
-    assert!(asked.len() > 10, "{asked:?}");
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    let mut wrong = Vec::new();
+    for query in explored.values() {
+        let place = &query.place;
+        match panels::finds(system, load, query) {
+            Ok(found) if found || query.source == "prometheus" => {}
+            Ok(_) => wrong.push(format!("{place} finds nothing by {}", query.target)),
+            Err(error) => wrong.push(format!("{place} asks {}: {error}", query.text)),
+        }
+    }
+    for ((uid, name, value), place) in &chosen {
+        let to = dashboards.iter().find(|it| it.uid == *uid).expect("it is a dashboard");
+        let known = panels::values_of(system, to, name);
+        if !known.contains(value) {
+            wrong.push(format!("{place}: {uid} has no {name} {value:?}, but {known:?}"));
+        }
+    }
+    let counted =
+        format!("{} queries in Explore, {} choices in dashboards", explored.len(), chosen.len());
+    assert!(wrong.is_empty(), "of {counted}:\n{}", wrong.join("\n"));
+    assert!(explored.len() > 30 && chosen.len() > 10, "{counted}");
+    eprintln!("operators {counted}");
+}
+
+/// The values for a link of a panel, or for the link of each of its series.
+fn of_series(
+    system: &System,
+    load: &Load,
+    link: &Link,
+    chosen: &BTreeMap<String, String>,
+) -> Vec<BTreeMap<String, String>> {
+    if link.of_series.is_empty() {
+        return vec![chosen.clone()];
+    }
+    let series = link.of_series.iter().flat_map(|query| {
+        let text = filled(&query.text, chosen);
+        panels::series(system, load, query, &text)
+            .unwrap_or_else(|error| panic!("{}: {error}", query.place))
+    });
+    let with = |labels: BTreeMap<String, String>| {
+        let mut values = chosen.clone();
+        for (name, value) in labels {
+            // A table's columns are named by the panel: the overview's is that of the services.
+            if name == "service_name" {
+                values.insert("__data.fields.Service".to_owned(), value.clone());
+            }
+            values.insert(format!("__field.labels.{name}"), value);
+        }
+        values
+    };
+    series.map(with).collect()
+}
+
+/// What an address chooses in the dashboard that it opens, where that is not what is chosen already: dashboard, variable, value.
+fn in_dashboard(url: &str, values: &BTreeMap<String, String>) -> Vec<(String, String, String)> {
+    let Some((uid, query)) = url.strip_prefix("/d/").and_then(|it| it.split_once('?')) else {
+        return Vec::new();
+    };
+    let choices = query.split('&').filter_map(|it| it.strip_prefix("var-")?.split_once('='));
+    choices.map(|(name, value)| (uid.to_owned(), name.to_owned(), filled(value, values))).collect()
+}
+
+/// The queries that an address opens in Explore.
+fn in_explore(url: &str, values: &BTreeMap<String, String>) -> Vec<Query> {
+    let query = url.strip_prefix("/explore?").unwrap_or_default();
+    let Some(panes) = query.split('&').find_map(|it| it.strip_prefix("panes=")) else {
+        return Vec::new();
+    };
+    let panes: Value = serde_json::from_str(&decoded(&filled(panes, values))).unwrap();
+    let queries = panes.as_object().unwrap().values().flat_map(|pane| {
+        let source = text(&pane["datasource"]);
+        list(&pane["queries"]).map(move |query| Query::of("", &source, query))
+    });
+    queries.collect()
 }
 
 /// `%7B` is `{`, and `+` a space.

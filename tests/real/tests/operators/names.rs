@@ -9,12 +9,11 @@ use std::{
 use real::schema::Schema;
 use serde_json::Value;
 
-use super::{
-    panels::{rules_of_files, runbooks},
-    shipped::{dashboards, filled, list},
-    system::System,
+use super::{panels::runbooks, system::System};
+use crate::{
+    harness::root,
+    shipped::{dashboards, filled, list, rules, text},
 };
-use crate::harness::root;
 
 /// The metrics of other programs that our rules, dashboards and runbooks use, and of which program each is: what the real programs were
 /// found to have.
@@ -56,7 +55,7 @@ fn queries() -> (Placed, Placed) {
             }
         }
     }
-    for (file, rule) in rules_of_files() {
+    for (file, rule) in rules() {
         let name = rule["alert"].as_str().or(rule["record"].as_str()).unwrap();
         promql.push((format!("{file}: {name}"), rule["expr"].as_str().unwrap().to_owned()));
     }
@@ -69,7 +68,9 @@ fn queries() -> (Placed, Placed) {
 /// What a query names.
 #[derive(Default)]
 struct Named {
-    metrics: BTreeSet<String>,
+    /// Each metric with the labels that it is selected by.
+    metrics: BTreeMap<String, BTreeSet<String>>,
+    /// The labels that it groups and joins by.
     labels: BTreeSet<String>,
 }
 
@@ -79,20 +80,15 @@ impl Named {
         match tree {
             Value::Array(all) => all.iter().for_each(|it| self.collect(it)),
             Value::Object(all) => {
-                for matcher in list(&tree["matchers"]) {
-                    let (name, value) = (matcher["name"].as_str().unwrap(), &matcher["value"]);
-                    if name == "__name__" {
-                        if matcher["type"] == "=" {
-                            self.metrics.insert(value.as_str().unwrap().to_owned());
-                        }
-                    } else {
-                        self.labels.insert(name.to_owned());
-                    }
+                let matchers = || list(&tree["matchers"]);
+                let is_name = |it: &&Value| it["name"] == "__name__";
+                if let Some(name) = matchers().find(|it| is_name(it) && it["type"] == "=") {
+                    let labels = matchers().filter(|it| !is_name(it)).map(|it| text(&it["name"]));
+                    self.metrics.entry(text(&name["value"])).or_default().extend(labels);
                 }
                 let lists =
                     [&tree["grouping"], &tree["matching"]["labels"], &tree["matching"]["include"]];
-                let labels = lists.into_iter().flat_map(list).filter_map(Value::as_str);
-                self.labels.extend(labels.map(str::to_owned));
+                self.labels.extend(lists.into_iter().flat_map(list).map(text));
                 all.values().for_each(|it| self.collect(it));
             }
             _ => {}
@@ -109,7 +105,7 @@ fn zeros_of_nothing(tree: &Value, schema: &Schema) -> Vec<String> {
         named.collect(&tree["lhs"]);
         let counts =
             |it: &String| it == "ALERTS" || schema.metrics.get(it).is_some_and(|it| it.loss);
-        found.extend(named.metrics.into_iter().filter(|it| !counts(it)));
+        found.extend(named.metrics.into_keys().filter(|it| !counts(it)));
     }
     let inside: Vec<&Value> = match tree {
         Value::Array(all) => all.iter().collect(),
@@ -123,9 +119,12 @@ fn zeros_of_nothing(tree: &Value, schema: &Schema) -> Vec<String> {
 pub(super) fn each_exists(system: &System) {
     let schema = Schema::read(&root()).unwrap();
     let prometheus = &system.stack.prometheus;
-    let rules = rules_of_files();
+    let rules = rules();
     let recorded: BTreeSet<&str> = rules.iter().filter_map(|it| it.1["record"].as_str()).collect();
-    // `label_replace` and alerts' labels of rules make labels, too.
+    let alerts = rules.iter().filter(|it| it.1["alert"].is_string());
+    let alerts = alerts.flat_map(|it| it.1["labels"].as_object().unwrap().keys().cloned());
+    let alerts: BTreeSet<String> =
+        alerts.chain(["alertname", "alertstate"].map(str::to_owned)).collect();
     let mut wrong = Vec::new();
     let mut foreign: BTreeMap<String, String> = BTreeMap::new();
     let mut asked: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
@@ -142,31 +141,42 @@ pub(super) fn each_exists(system: &System) {
         named.collect(&tree);
         let made_up = zeros_of_nothing(&tree, &schema);
         wrong.extend(made_up.into_iter().map(|it| format!("{place}: {it} or vector(0)")));
-        let selectors: Vec<&str> = named.metrics.iter().map(String::as_str).collect();
+        let selectors: Vec<&str> = named.metrics.keys().map(String::as_str).collect();
         let series = prometheus.series(&selectors).unwrap_or_default();
-        for metric in &named.metrics {
-            let of_it = |it: &&BTreeMap<String, String>| it["__name__"] == *metric;
+        let mut of_query = BTreeSet::new(); // the labels of any of its metrics
+        for (metric, selected) in &named.metrics {
+            let series: Vec<_> = series.iter().filter(|it| it["__name__"] == *metric).collect();
             let ours = schema.knows_metric(metric) || recorded.contains(&**metric);
-            if ours || is_of_prometheus_itself(metric) {
-                continue;
-            }
-            if let Some(one) = series.iter().find(of_it) {
+            if let Some(one) = series.first()
+                && !ours
+                && !is_of_prometheus_itself(metric)
+            {
                 let job = one.get("job").cloned().unwrap_or_default();
                 foreign.insert(metric.clone(), job);
-            } else {
+            } else if !ours && !is_of_prometheus_itself(metric) {
                 wrong.push(format!("{place}: nobody has the metric {metric}"));
+                continue;
+            }
+            let mut labels: BTreeSet<&str> =
+                series.iter().flat_map(|it| it.keys()).map(String::as_str).collect();
+            // Of what was never lost there are no series, nor of alerts that do not fire.
+            labels.extend(schema.labels_of(metric).into_iter().flatten().map(String::as_str));
+            labels.extend(["service_name", "job", "instance"]);
+            if metric.starts_with("ALERTS") {
+                labels.extend(alerts.iter().map(String::as_str));
+            }
+            for label in selected.iter().filter(|it| !labels.contains(&***it)) {
+                wrong.push(format!("{place}: {metric} has no label {label}"));
+            }
+            of_query.extend(labels.into_iter().map(str::to_owned));
+        }
+        for label in named.labels.iter().filter(|it| !of_query.contains(*it)) {
+            let made = text.contains(&format!("\"{label}\"")); // by `label_replace`
+            if !made && !named.metrics.is_empty() {
+                wrong.push(format!("{place}: none of its metrics has the label {label}"));
             }
         }
-        for label in &named.labels {
-            let seen = label == "le" || series.iter().any(|it| it.contains_key(label));
-            let made = text.contains(&format!("\"{label}\""));
-            // Of alerts that do not fire and of what was never lost there are no series.
-            let known = schema.knows_label(label);
-            if !seen && !made && !known && !series.is_empty() {
-                wrong.push(format!("{place}: no series has the label {label}"));
-            }
-        }
-        asked.entry(place).or_default().extend(named.metrics);
+        asked.entry(place).or_default().extend(named.metrics.into_keys());
     }
     for (place, text) in &logql {
         for name in names_of_logql(text) {
@@ -231,26 +241,30 @@ fn names_of_logql(text: &str) -> BTreeSet<String> {
     names
 }
 
-/// Each of our metrics that a page, rule or dashboard names by its prefix is declared.
+/// Each name that begins as our metrics do, and stands in a page as code, is that of a metric or of a label. In rules and dashboards, which are code
+/// all through, each that ends as metrics do.
 fn own_names_in_documents(schema: &Schema) -> Vec<String> {
     let prefixes: BTreeSet<&str> =
         schema.metrics.keys().filter_map(|it| it.split_once('_')).map(|it| it.0).collect();
+    let own = |word: &str| word.split_once('_').is_some_and(|it| prefixes.contains(it.0));
     let ends = ["_total", "_seconds", "_bytes", "_items", "_info", "_bucket", "_count", "_sum"];
-    let mut wrong = Vec::new();
+    let mut wrong = BTreeSet::new();
     for file in documents() {
         let text = fs::read_to_string(&file).unwrap();
-        let words = text.split(|it: char| !(it.is_ascii_alphanumeric() || it == '_'));
-        for word in words {
-            let own = word.split_once('_').is_some_and(|(first, _)| prefixes.contains(first));
-            let metric = ends.iter().any(|end| word.ends_with(end));
-            if own && metric && !schema.knows_metric(word) && !word.starts_with("process_") {
-                wrong.push(format!("{}: {word} is not declared", file.display()));
+        let page = file.extension().is_some_and(|it| it == "md");
+        let mut told = |word: &str, certain: bool| {
+            let metric = certain || ends.iter().any(|end| word.ends_with(end));
+            let known = schema.knows_metric(word) || schema.knows_label(word);
+            if own(word) && metric && !known && !word.starts_with("process_") {
+                wrong.insert(format!("{}: {word} is not declared", file.display()));
             }
-        }
+        };
+        let is_word = |it: char| it.is_ascii_alphanumeric() || it == '_';
+        text.split(|it| !is_word(it)).for_each(|word| told(word, false));
+        let quoted = text.split('`').skip(1).step_by(2).filter(|_| page);
+        quoted.filter(|it| it.chars().all(is_word)).for_each(|word| told(word, true));
     }
-    wrong.sort();
-    wrong.dedup();
-    wrong
+    wrong.into_iter().collect()
 }
 
 /// Pages, rules and dashboards.

@@ -9,11 +9,11 @@ use std::{
 
 use serde_json::{Value, json};
 
-use super::{
+use super::system::{Answer, Load, System, now};
+use crate::{
+    harness::{Trace, root},
     shipped::{self, Dashboard, Query, Values, Variable, filled, list},
-    system::{Answer, Load, System, now},
 };
-use crate::harness::{Trace, root};
 
 /// From when to when, in seconds since 1970.
 type Span = (f64, f64);
@@ -61,12 +61,15 @@ fn values(system: &System, variable: &Variable) -> Vec<String> {
     values.into_iter().chain(variable.all.clone()).collect()
 }
 
-/// Every way to choose a value for each variable of a dashboard.
-fn choices(system: &System, dashboard: &Dashboard) -> Vec<BTreeMap<String, String>> {
-    let mut choices = vec![BTreeMap::new()];
+/// A value for each variable of a dashboard.
+type Choice = BTreeMap<String, String>;
+
+/// Every way to choose a value for each variable of a dashboard; the last is all of everything.
+fn choices(system: &System, dashboard: &Dashboard) -> Vec<Choice> {
+    let mut choices = vec![Choice::new()];
     for variable in &dashboard.variables {
         let values = values(system, variable);
-        let with = |choice: &BTreeMap<String, String>, value: &String| {
+        let with = |choice: &Choice, value: &String| {
             let mut choice = choice.clone();
             choice.insert(variable.name.clone(), value.clone());
             choice
@@ -77,17 +80,29 @@ fn choices(system: &System, dashboard: &Dashboard) -> Vec<BTreeMap<String, Strin
     choices
 }
 
-/// Whether a query has data, asked as a panel of this time asks; for logs and traces, whether anything is found.
-fn has_data(system: &System, (from, to): Span, query: &Query, text: &str) -> Result<bool, String> {
+/// The labels of what a query finds, asked as a panel of this time asks: of each series that has a value; of each stream of lines; of a trace,
+/// none.
+fn found(
+    system: &System,
+    (from, to): Span,
+    query: &Query,
+    text: &str,
+) -> Result<Vec<BTreeMap<String, String>>, String> {
     match &*query.source {
         "prometheus" => {
             let series = system.stack.prometheus.query_range(text, from, to, 5.0);
             let series = series.map_err(|error| format!("{error:#}"))?;
-            Ok(series.iter().any(|it| it.points.iter().any(|(_, value)| !value.is_nan())))
+            let valued = series.into_iter().filter(|it| it.points.iter().any(|it| !it.1.is_nan()));
+            Ok(valued.map(|it| it.labels).collect())
         }
         "loki" => {
             let found = system.stack.loki.range(text, from, to).map_err(|it| format!("{it:#}"))?;
-            Ok(list(&found).next().is_some())
+            let labels = list(&found).map(|it| {
+                // A metric's series has its labels there, a stream here.
+                let labels = [&it["metric"], &it["stream"]].into_iter().find(|it| it.is_object());
+                serde_json::from_value(labels.cloned().unwrap_or_default()).unwrap_or_default()
+            });
+            Ok(labels.collect())
         }
         "jaeger" => {
             let parameter = |name: &str| query.target[name].as_str().unwrap_or_default();
@@ -100,10 +115,14 @@ fn has_data(system: &System, (from, to): Span, query: &Query, text: &str) -> Res
             ];
             let asked: Vec<_> = asked.into_iter().filter(|(_, value)| !value.is_empty()).collect();
             let found = system.stack.jaeger.search(&asked).map_err(|it| format!("{it:#}"))?;
-            Ok(list(&found["data"]).next().is_some())
+            Ok(list(&found["data"]).map(|_| BTreeMap::new()).collect())
         }
         other => Err(format!("nobody provisions the data source {other:?}")),
     }
+}
+
+fn has_data(system: &System, span: Span, query: &Query, text: &str) -> Result<bool, String> {
+    found(system, span, query, text).map(|it| !it.is_empty())
 }
 
 /// Grafana's form takes tags as logfmt (`error=true`), and asks Jaeger with an object of strings.
@@ -132,9 +151,38 @@ pub(super) fn everything(
     values
 }
 
+/// The labels of what a query finds whose variables are filled in.
+pub(super) fn series(
+    system: &System,
+    load: &Load,
+    query: &Query,
+    text: &str,
+) -> Result<Vec<BTreeMap<String, String>>, String> {
+    found(system, (load.began, now()), query, text)
+}
+
+/// What can be chosen for a variable of a dashboard.
+#[track_caller]
+pub(super) fn values_of(system: &System, dashboard: &Dashboard, name: &str) -> Vec<String> {
+    let variable = dashboard.variables.iter().find(|it| it.name == name);
+    values(system, variable.unwrap_or_else(|| panic!("{} has no variable {name}", dashboard.uid)))
+}
+
 /// Whether a query without variables has data.
 pub(super) fn finds(system: &System, load: &Load, query: &Query) -> Result<bool, String> {
     has_data(system, (load.began, now()), query, &query.text)
+}
+
+/// The choices for which a query has to have data: where all is chosen, and of Prometheus for each service by itself.
+fn wanted<'a>(query: &Query, choices: &'a [Choice]) -> Vec<&'a Choice> {
+    let all = choices.last().expect("there is one choice at least");
+    let but_for_service =
+        |it: &&Choice| it.iter().all(|(name, value)| name == "service_name" || all[name] == *value);
+    if query.source == "prometheus" {
+        choices.iter().filter(but_for_service).collect()
+    } else {
+        vec![all]
+    }
 }
 
 pub(super) fn each_query_has_data(system: &System, load: &Load) {
@@ -149,14 +197,15 @@ pub(super) fn each_query_has_data(system: &System, load: &Load) {
     for dashboard in &dashboards {
         let choices = choices(system, dashboard);
         for query in dashboard.queries.iter().chain(&dashboard.annotations) {
-            let mut data = false;
+            let mut without = Vec::new();
             for choice in &choices {
                 let mut values = builtin.clone();
                 values.extend(choice.clone());
                 let text = filled(&query.text, &values);
                 let begun = Instant::now();
                 match has_data(system, span, query, &text) {
-                    Ok(found) => data |= found,
+                    Ok(true) => {}
+                    Ok(false) => without.push(choice),
                     Err(error) => wrong.push(format!("{}: {error}", query.place)),
                 }
                 let took = begun.elapsed().as_secs_f64();
@@ -164,7 +213,13 @@ pub(super) fn each_query_has_data(system: &System, load: &Load) {
                     slowest = (took, query.place.clone());
                 }
             }
-            let found_early = |choice: &BTreeMap<String, String>| {
+            let data = without.len() < choices.len();
+            let wanted = wanted(query, &choices);
+            let missing: Vec<_> = without.into_iter().filter(|it| wanted.contains(it)).collect();
+            if data && !missing.is_empty() {
+                wrong.push(format!("{} has no data for {missing:?}", query.place));
+            }
+            let found_early = |choice: &Choice| {
                 let mut values = of_early.clone();
                 values.extend(choice.clone());
                 has_data(system, early, query, &filled(&query.text, &values)) == Ok(true)
@@ -230,30 +285,12 @@ pub(super) fn runbooks() -> Vec<(String, (String, String))> {
 /// Every recording rule by its name: what it has recorded, with the labels that it gives.
 fn recorded() -> Vec<(String, (String, String))> {
     let mut rules = Vec::new();
-    for (file, rule) in rules_of_files() {
+    for (file, rule) in shipped::rules() {
         if let Some(name) = rule["record"].as_str() {
             let labels = rule["labels"].as_object().into_iter().flatten();
             let labels: Vec<String> = labels.map(|(name, it)| format!("{name}={it}")).collect();
             let query = format!("{name}{{{}}}", labels.join(", "));
             rules.push((format!("{file}: {query}"), ("prometheus".to_owned(), query)));
-        }
-    }
-    rules
-}
-
-/// All rules of `prometheus/rules`, with the file of each.
-pub(super) fn rules_of_files() -> Vec<(String, Value)> {
-    let mut rules = Vec::new();
-    for folder in ["prometheus/rules", "prometheus/rules/objectives"] {
-        for entry in fs::read_dir(root().join(folder)).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                continue;
-            }
-            let file: Value = serde_saphyr::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
-            let name = path.file_name().unwrap().to_string_lossy().into_owned();
-            let all = list(&file["groups"]).flat_map(|group| list(&group["rules"]));
-            rules.extend(all.map(|rule| (format!("{folder}/{name}"), rule.clone())));
         }
     }
     rules

@@ -1,4 +1,4 @@
-//! What the provisioned files of Grafana say: dashboards, their queries and variables, data sources and their links.
+//! What is shipped for operators says: dashboards, their queries and variables, data sources and their links, rules.
 
 use std::{collections::BTreeMap, fs};
 
@@ -8,21 +8,21 @@ use crate::harness::root;
 
 /// A query that somebody's eyes will depend on.
 #[derive(Clone, Debug)]
-pub(super) struct Query {
+pub(crate) struct Query {
     /// Where it is: `service: Error ratio: A`.
-    pub(super) place: String,
+    pub(crate) place: String,
     /// The title of its panel, where it has one.
-    pub(super) panel: String,
+    pub(crate) panel: String,
     /// The uid of its data source.
-    pub(super) source: String,
-    pub(super) text: String,
+    pub(crate) source: String,
+    pub(crate) text: String,
     /// All of the target, as Grafana has it.
-    pub(super) target: Value,
+    pub(crate) target: Value,
 }
 
 impl Query {
     /// One as a panel, an annotation or Explore has it.
-    pub(super) fn of(place: &str, source: &str, target: &Value) -> Query {
+    pub(crate) fn of(place: &str, source: &str, target: &Value) -> Query {
         let texts = ["expr", "query"].map(|name| target[name].as_str());
         Query {
             place: place.to_owned(),
@@ -36,15 +36,15 @@ impl Query {
 
 /// A variable of a dashboard, and where its values are from.
 #[derive(Clone, Debug)]
-pub(super) struct Variable {
-    pub(super) name: String,
-    pub(super) values: Values,
+pub(crate) struct Variable {
+    pub(crate) name: String,
+    pub(crate) values: Values,
     /// What stands for all values, where that can be chosen.
-    pub(super) all: Option<String>,
+    pub(crate) all: Option<String>,
 }
 
 #[derive(Clone, Debug)]
-pub(super) enum Values {
+pub(crate) enum Values {
     /// Of a label of the series that a selector finds.
     Prometheus { selector: String, label: String },
     /// Of a label of Loki.
@@ -79,16 +79,25 @@ impl Variable {
 }
 
 #[derive(Debug)]
-pub(super) struct Dashboard {
-    pub(super) uid: String,
-    pub(super) queries: Vec<Query>,
-    pub(super) annotations: Vec<Query>,
-    pub(super) variables: Vec<Variable>,
-    /// Of its panels: from where to where.
-    pub(super) links: Vec<(String, String)>,
+pub(crate) struct Dashboard {
+    pub(crate) uid: String,
+    pub(crate) queries: Vec<Query>,
+    pub(crate) annotations: Vec<Query>,
+    pub(crate) variables: Vec<Variable>,
+    pub(crate) links: Vec<Link>,
 }
 
-pub(super) fn dashboards() -> Vec<Dashboard> {
+/// From a panel to another dashboard, or to Explore.
+#[derive(Clone, Debug)]
+pub(crate) struct Link {
+    /// The panel: `service: Error ratio`.
+    pub(crate) place: String,
+    pub(crate) url: String,
+    /// Of each series or row, whose labels it may use: what the panel asks for. A link of the panel itself has none.
+    pub(crate) of_series: Vec<Query>,
+}
+
+pub(crate) fn dashboards() -> Vec<Dashboard> {
     let mut files: Vec<_> = fs::read_dir(root().join("grafana/dashboards"))
         .unwrap()
         .map(|it| it.unwrap().path())
@@ -101,15 +110,24 @@ pub(super) fn dashboards() -> Vec<Dashboard> {
 
 fn dashboard(json: &Value) -> Dashboard {
     let uid = text(&json["uid"]);
-    let mut queries = Vec::new();
+    let (mut queries, mut links) = (Vec::new(), Vec::new());
     for panel in panels(json) {
         let title = text(&panel["title"]);
+        let first = queries.len();
         for target in list(&panel["targets"]) {
             let source = [&target["datasource"]["uid"], &panel["datasource"]["uid"]];
             let source = source.iter().find_map(|it| it.as_str()).unwrap_or_default();
             let place = format!("{uid}: {title}: {}", text(&target["refId"]));
             queries.push(Query { panel: title.clone(), ..Query::of(&place, source, target) });
         }
+        let link = |url: &Value, of_series| Link {
+            place: format!("{uid}: {title}"),
+            url: text(&url["url"]),
+            of_series,
+        };
+        links.extend(list(&panel["links"]).map(|it| link(it, Vec::new())));
+        let of_series = list(&panel["fieldConfig"]["defaults"]["links"]);
+        links.extend(of_series.map(|it| link(it, queries[first..].to_vec())));
     }
     let annotations = list(&json["annotations"]["list"]).filter(|it| it["builtIn"] != 1);
     let annotations = annotations.map(|it| {
@@ -118,11 +136,6 @@ fn dashboard(json: &Value) -> Dashboard {
     });
     let annotations = annotations.collect();
     let variables = list(&json["templating"]["list"]).map(Variable::from).collect();
-    let links = panels(json).into_iter().flat_map(|panel| {
-        let place = format!("{uid}: {}", text(&panel["title"]));
-        list(&panel["links"]).map(move |it| (place.clone(), text(&it["url"]))).collect::<Vec<_>>()
-    });
-    let links = links.collect();
     Dashboard { uid, queries, annotations, variables, links }
 }
 
@@ -133,16 +146,34 @@ fn panels(json: &Value) -> Vec<&Value> {
         .collect()
 }
 
-pub(super) fn list(value: &Value) -> impl Iterator<Item = &Value> {
+pub(crate) fn list(value: &Value) -> impl Iterator<Item = &Value> {
     value.as_array().into_iter().flatten()
 }
 
-pub(super) fn text(value: &Value) -> String {
+pub(crate) fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
 
+/// All rules of `prometheus/rules`, with the file of each.
+pub(crate) fn rules() -> Vec<(String, Value)> {
+    let mut rules = Vec::new();
+    for folder in ["prometheus/rules", "prometheus/rules/objectives"] {
+        for entry in fs::read_dir(root().join(folder)).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                continue;
+            }
+            let file: Value = serde_saphyr::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            let all = list(&file["groups"]).flat_map(|group| list(&group["rules"]));
+            rules.extend(all.map(|rule| (format!("{folder}/{name}"), rule.clone())));
+        }
+    }
+    rules
+}
+
 /// The data sources by their uid, as Grafana reads them: `$$` is one `$`.
-pub(super) fn data_sources() -> BTreeMap<String, Value> {
+pub(crate) fn data_sources() -> BTreeMap<String, Value> {
     let mut sources = BTreeMap::new();
     for entry in fs::read_dir(root().join("grafana/provisioning/datasources")).unwrap() {
         let path = entry.unwrap().path();
@@ -168,7 +199,7 @@ fn unescaped(value: &Value) -> Value {
 
 /// A text whose `$name`, `${name}`, `${name:format}` and `[[name]]` have their values; panics when one has none.
 #[track_caller]
-pub(super) fn filled(text: &str, values: &BTreeMap<String, String>) -> String {
+pub(crate) fn filled(text: &str, values: &BTreeMap<String, String>) -> String {
     let mut filled = String::new();
     let mut rest = text;
     while let Some(at) = rest.find('$') {
