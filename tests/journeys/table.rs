@@ -2,8 +2,10 @@
 
 use std::{env, fmt::Display, fs::OpenOptions, io::Write, time::Duration};
 
-/// Where `tests/real/endurance` collects the rows.
+/// Where `tests/real/endurance` collects the rows, and judges those of speed, too.
 const FILE: &str = "MUSICWALLET_ENDURANCE_TABLE";
+/// Where `tests/real/run` collects them, to print them at its end.
+const PRINTED: &str = "MUSICWALLET_TABLES";
 
 /// How long something takes, or how much of it there is: little here, much in `tests/real/endurance`, and nobody else sets these variables.
 pub(crate) fn asked(what: &str, usually: u64) -> u64 {
@@ -76,7 +78,7 @@ impl Table {
     #[track_caller]
     pub(crate) fn judge(self) {
         eprintln!("{}", self.text); // CI shows it where a test fails
-        if let Some(file) = env::var_os(FILE) {
+        for file in [FILE, PRINTED].into_iter().filter_map(env::var_os) {
             let mut file = OpenOptions::new().append(true).create(true).open(file).unwrap();
             writeln!(file, "{}", self.text).unwrap();
         }

@@ -8,19 +8,39 @@ mod flow;
 mod pipeline;
 mod sampling;
 
-use std::sync::Arc;
+use std::{fs, sync::Arc};
 
 use platform::service::Parts;
 
 pub(crate) use flow::Flow;
 pub(crate) use pipeline::Pipeline;
 
-use crate::Config;
+use crate::{Config, config::SpoolPlace};
 
 /// The pipelines of all signals that have a destination. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Agent {
     pipelines: Arc<[Pipeline]>,
+}
+
+/// Of a signal that has no destination any more, and something that waits for it.
+fn tell_what_is_forgotten(signal: &'static str, config: &Config) {
+    let SpoolPlace::Folder(folder) = &config.spool else { return };
+    let folder = folder.join(signal);
+    let is_segment = |it: &fs::DirEntry| it.path().extension().is_some_and(|it| it == "spool");
+    // A folder that is not there has nothing; one that cannot be read is told of by whoever needs it.
+    let segments = fs::read_dir(&folder).into_iter().flatten().flatten().filter(is_segment).count();
+    if segments > 0 {
+        let folder = folder.display();
+        tracing::warn!(
+            signal,
+            segments,
+            %folder,
+            "there is a spool of {signal} in {folder}, but {signal} have no destination: what waits in it stays there. Set \
+             SIDECAR_{}_ENDPOINT to deliver it, or remove the folder",
+            signal.to_uppercase()
+        );
+    }
 }
 
 impl Agent {
@@ -36,8 +56,9 @@ impl Agent {
         ];
         let mut pipelines = Vec::new();
         for (signal, endpoint) in destinations {
-            if let Some(endpoint) = endpoint {
-                pipelines.push(Pipeline::start(signal, endpoint, config, parts)?);
+            match endpoint {
+                Some(endpoint) => pipelines.push(Pipeline::start(signal, endpoint, config, parts)?),
+                None => tell_what_is_forgotten(signal, config),
             }
         }
         Ok(Agent { pipelines: pipelines.into() })

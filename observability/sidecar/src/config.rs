@@ -1,4 +1,8 @@
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
 
 use platform::config::{ByteSize, HttpUrl, Ratio, Value};
 
@@ -112,6 +116,55 @@ impl Config {
         self.traces_endpoint.is_none()
     }
 
+    /// What cannot be meant: the variable of each, and what to do.
+    pub fn contradictions(&self) -> Vec<(&'static str, String)> {
+        let mut wrong = Vec::new();
+        for (variable, signal, endpoint) in [
+            ("SIDECAR_TRACES_ENDPOINT", "traces", &self.traces_endpoint),
+            ("SIDECAR_LOGS_ENDPOINT", "logs", &self.logs_endpoint),
+            ("SIDECAR_METRICS_ENDPOINT", "metrics", &self.metrics_endpoint),
+        ] {
+            let Some(endpoint) = endpoint.as_ref().map(HttpUrl::as_str) else { continue };
+            if endpoint.ends_with(&format!("/v1/{signal}")) {
+                let told = format!("ends with /v1/{signal}, which is added: leave it out");
+                wrong.push((variable, told));
+            }
+            if let Some(own) = self.own_listener(endpoint) {
+                let told = format!(
+                    "is this sidecar itself, by {own}: what it hands on would come back without end. Give it the address of the next one, \
+                     or leave it unset"
+                );
+                wrong.push((variable, told));
+            }
+        }
+        if self.spool_size.bytes() < 16 << 10 {
+            let told = "is less than the 16KiB that a spool needs".to_owned();
+            wrong.push(("SIDECAR_SPOOL_SIZE", told));
+        }
+        if self.sampling_ratio.get() < 1.0 && self.sampling_wait >= self.spool_age {
+            let told = "is not less than SIDECAR_SPOOL_AGE: every trace would be too old before it is decided about".to_owned();
+            wrong.push(("SIDECAR_SAMPLING_WAIT", told));
+        }
+        wrong
+    }
+
+    /// The setting of the own address that another address is, as far as it can be told without asking for a name.
+    fn own_listener(&self, address: &str) -> Option<&'static str> {
+        let url = reqwest::Url::parse(address).ok()?;
+        let (host, port) = (url.host_str()?.trim_matches(['[', ']']), url.port_or_known_default()?);
+        let here = host == "localhost" || host.parse().is_ok_and(|it: IpAddr| is_here(it));
+        let listen = [
+            ("SIDECAR_OTLP_GRPC_LISTEN", self.otlp_grpc_listen),
+            ("SIDECAR_OTLP_HTTP_LISTEN", self.otlp_http_listen),
+            ("CONSOLE_LISTEN", self.console_listen),
+            ("SIDECAR_INTERNAL_LISTEN", self.internal_listen),
+        ];
+        let is_same = |at: SocketAddr| {
+            at.port() == port && (at.ip().to_string() == host || here && is_here(at.ip()))
+        };
+        listen.into_iter().find(|(_, at)| is_same(*at)).map(|it| it.0)
+    }
+
     /// The addresses of pages and APIs that others reach, although nobody said under which names they are asked for: the variable of each, and
     /// what to do.
     pub fn open_to_others(&self) -> impl Iterator<Item = (&'static str, String)> {
@@ -144,6 +197,11 @@ impl Config {
     }
 }
 
+fn is_here(ip: IpAddr) -> bool {
+    let ip = ip.to_canonical();
+    ip.is_loopback() || ip.is_unspecified()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -173,5 +231,33 @@ mod tests {
         assert_eq!(told(&both), ["SIDECAR_JAEGER_LISTEN", "CONSOLE_LISTEN"]);
         let [first, second] = both;
         assert!(told(&[first, second, ("CONSOLE_ALLOWED_HOSTS", "telemetry.example")]).is_empty());
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_told_by_its_variable() {
+        let told = |pairs: &[(&str, &str)]| -> Vec<&str> {
+            Config::from_pairs(pairs).contradictions().into_iter().map(|it| it.0).collect()
+        };
+        let traces = |to| told(&[("SIDECAR_TRACES_ENDPOINT", to)]);
+        for itself in ["http://127.0.0.1:4318", "http://localhost:4318", "http://[::1]:4317"] {
+            assert_eq!(traces(itself), ["SIDECAR_TRACES_ENDPOINT"], "{itself}");
+        }
+        assert_eq!(traces("http://jaeger:4318/v1/traces"), ["SIDECAR_TRACES_ENDPOINT"]);
+        for other in ["http://127.0.0.1:4328", "http://jaeger:4318", "http://10.0.0.9:4318"] {
+            assert!(traces(other).is_empty(), "{other}");
+        }
+        let open = ("SIDECAR_OTLP_HTTP_LISTEN", "10.0.0.9:4318");
+        assert_eq!(
+            told(&[open, ("SIDECAR_LOGS_ENDPOINT", "http://10.0.0.9:4318")]),
+            ["SIDECAR_LOGS_ENDPOINT"]
+        );
+        assert_eq!(told(&[("SIDECAR_SPOOL_SIZE", "0")]), ["SIDECAR_SPOOL_SIZE"]);
+        let waits = [("SIDECAR_SAMPLING_WAIT", "2h"), ("SIDECAR_SPOOL_AGE", "1h")];
+        assert!(told(&waits).is_empty(), "nothing is sampled");
+        let [wait, age] = waits;
+        assert_eq!(
+            told(&[wait, age, ("SIDECAR_SAMPLING_RATIO", "0.5")]),
+            ["SIDECAR_SAMPLING_WAIT"]
+        );
     }
 }

@@ -18,17 +18,20 @@ pub enum Reason {
     Sampled = 4,
     /// The destination refused the whole request for good.
     Refused = 5,
+    /// The destination failed at it again and again.
+    ServerError = 6,
 }
 
 impl Reason {
     /// All of them.
-    pub const ALL: [Reason; 6] = [
+    pub const ALL: [Reason; 7] = [
         Reason::SpoolFull,
         Reason::Expired,
         Reason::Damaged,
         Reason::Rejected,
         Reason::Sampled,
         Reason::Refused,
+        Reason::ServerError,
     ];
 
     /// The word for it, as a metric's label.
@@ -40,6 +43,7 @@ impl Reason {
             Reason::Rejected => "rejected",
             Reason::Sampled => "sampled",
             Reason::Refused => "refused",
+            Reason::ServerError => "server_error",
         }
     }
 }

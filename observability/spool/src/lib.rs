@@ -47,7 +47,7 @@
 //! | 0 | 8 | units received |
 //! | 8 | 8 | units delivered |
 //! | 16 | 8 | units redelivered |
-//! | 24 | 64 | units dropped, 8 bytes for each reason in the order of [`Reason`]; two are free |
+//! | 24 | 64 | units dropped, 8 bytes for each reason in the order of [`Reason`]; one is free |
 //! | 88 | 16 | settled up to: number of a segment, offset in it |
 //! | 104 | 16 | delivery begun up to: the same |
 //! | 120 | 8 | number of a segment that was dropped before older ones, or 0 |
@@ -155,7 +155,16 @@ impl Spool {
     /// # Errors
     /// Nothing of the record is kept, and it is not received. The next call tries again.
     pub fn append(&self, units: u64, payload: &[u8]) -> Result<(), Error> {
-        self.shared.log().append(units, payload)?;
+        self.append_all(&[(units, payload)])
+    }
+
+    /// Adds records that came together, each with its units. When it returns, a killed process keeps them; one that is killed meanwhile may keep
+    /// the first of them.
+    ///
+    /// # Errors
+    /// Nothing of any of them is kept. Together they may be as large as one.
+    pub fn append_all(&self, records: &[(u64, &[u8])]) -> Result<(), Error> {
+        self.shared.log().append(records)?;
         self.shared.appended.notify_one();
         Ok(())
     }

@@ -164,27 +164,36 @@ impl Log {
         self.clock.now()
     }
 
-    pub(crate) fn append(&mut self, units: u64, payload: &[u8]) -> Result<(), Error> {
+    /// Appends records, all or none of them.
+    pub(crate) fn append(&mut self, records: &[(u64, &[u8])]) -> Result<(), Error> {
         let limit = MAX_PAYLOAD.min(self.limits.bytes / 2);
-        let bytes = payload.len() as u64;
+        let bytes = records.iter().map(|it| it.1.len() as u64).sum();
         let now = self.now();
-        let header = RecordHeader::new(Kind::Data, units, now, payload);
-        let Some(header) = header.filter(|_| bytes <= limit) else {
+        let headers = records.iter().map(|(units, payload)| {
+            let header = RecordHeader::new(Kind::Data, *units, now, payload)?;
+            Some((header.total(), header.encode()))
+        });
+        let headers: Option<Vec<_>> = headers.collect();
+        let Some(headers) = headers.filter(|_| bytes <= limit) else {
             return Err(Error::TooLarge { bytes, limit });
         };
+        let total = headers.iter().map(|it| it.0).sum();
         if self.unreserved {
             // A record must not take what the states need.
             self.medium.reserve().map_err(Error::io("write", self.current_path()))?;
             self.unreserved = false;
         }
-        if self.is_rotation_due(header.total(), now) {
+        if self.is_rotation_due(total, now) {
             self.rotate()?;
         }
-        self.make_room(header.total())?;
-        self.write(&header.encode(), payload)?;
+        self.make_room(total)?;
+        let payloads = records.iter().map(|it| it.1);
+        let written = headers.iter().map(|it| &it.1[..]).zip(payloads).collect::<Vec<_>>();
+        self.write(&written)?;
+        let units = records.iter().map(|it| it.0).fold(0, u64::saturating_add);
         add(&mut self.state.totals.received, units);
         let current = self.current_mut();
-        current.pending.add(Held { units, records: 1, bytes });
+        current.pending.add(Held { units, records: records.len() as u64, bytes });
         current.seen(now);
         Ok(())
     }
@@ -445,28 +454,32 @@ impl Log {
         let is_full =
             self.segments.last().is_some_and(|it| it.end + STATE > 2 * self.segment_bytes());
         self.broken |= is_full; // with nothing but states, where nothing is appended
-        let mut written = self.write(header, payload);
+        let record = [(header, payload)];
+        let mut written = self.write(&record);
         if written.as_ref().is_err_and(is_no_room) {
             self.medium.release();
             self.unreserved = true;
-            written = self.write(header, payload);
+            written = self.write(&record);
         }
         written?;
         self.written = self.state;
         Ok(())
     }
 
-    /// Writes a record. After an error nothing of it stays: if it cannot be cut off, the segment ends before it.
-    fn write(&mut self, header: &[u8], payload: &[u8]) -> Result<(), Error> {
+    /// Writes records, headers and payloads. After an error nothing of them stays: if they cannot be cut off, the segment ends before them.
+    fn write(&mut self, records: &[(&[u8], &[u8])]) -> Result<(), Error> {
         if self.broken {
             self.rotate()?;
         }
         let end = self.current_mut().end;
-        if let Err(error) = self.current.append(header, payload) {
+        let written =
+            records.iter().try_for_each(|(header, payload)| self.current.append(header, payload));
+        if let Err(error) = written {
             self.broken = self.current.truncate(end).is_err();
             return Err(Error::io("write", self.current_path())(error));
         }
-        self.current_mut().end += (header.len() + payload.len()) as u64;
+        let bytes = records.iter().map(|it| (it.0.len() + it.1.len()) as u64).sum::<u64>();
+        self.current_mut().end += bytes;
         Ok(())
     }
 

@@ -106,7 +106,7 @@ impl Settings {
         match target {
             Target::Sidecar => {
                 let config: sidecar::Config = Part::read(reader)?;
-                for (variable, message) in config.open_to_others() {
+                for (variable, message) in config.open_to_others().chain(config.contradictions()) {
                     reader.mistake(variable, message);
                 }
                 Some(Settings::Sidecar(Box::new(config)))

@@ -207,6 +207,63 @@ fn a_real_loki_takes_lines_without_anything_beside_the_service() {
     });
 }
 
+/// What is larger than Loki takes, and older than Prometheus usually does: a spool holds both.
+#[test]
+fn a_large_request_and_points_of_yesterday_arrive() {
+    let data = tempfile::tempdir().unwrap();
+    let loki = Loki::start(Ports::Free, data.path()).unwrap();
+    let prometheus = Prometheus::start(Ports::Free, data.path()).unwrap();
+    let settings = [
+        ("SIDECAR_LOGS_ENDPOINT", loki.otlp_url()),
+        ("SIDECAR_METRICS_ENDPOINT", prometheus.otlp_url()),
+    ];
+    let app = start(Shape::One, &settings);
+    let otlp = app.url("sidecar", "otlp-http");
+    let send = |signal: &str, body: Value| {
+        let sent = Client::new().post(format!("{otlp}/v1/{signal}")).json(&body).send().unwrap();
+        assert_eq!(sent.status(), 200, "{sent:?}");
+    };
+    let resource =
+        json!({"attributes": [{"key": "service.name", "value": {"stringValue": "bulk"}}]});
+    let now = std::time::UNIX_EPOCH.elapsed().unwrap();
+    let line = |number: usize| {
+        let time = (now.as_nanos() + number as u128).to_string();
+        json!({"timeUnixNano": time, "body": {"stringValue": format!("{number} {}", "x".repeat(2000))}})
+    };
+    let lines: Vec<Value> = (0..3000).map(line).collect();
+    send(
+        "logs",
+        json!({"resourceLogs": [{"resource": resource, "scopeLogs": [{"logRecords": lines}]}]}),
+    );
+    eventually("all lines are in Loki", || {
+        let short = "{service_name=\"bulk\"} | line_format `.`"; // 6 MB are no answer
+        let found = loki.query(short).map_err(|it| format!("{it:#}"))?;
+        if found.len() == 3000 { Ok(()) } else { Err(format!("{} lines", found.len())) }
+    });
+
+    let gauge = |hours: u64| {
+        let then = now.as_secs() - hours * 3600;
+        let point = json!({"timeUnixNano": (u128::from(then) * 1_000_000_000).to_string(), "asDouble": hours});
+        let metric = json!({"name": "age", "gauge": {"dataPoints": [point]}});
+        send(
+            "metrics",
+            json!({"resourceMetrics": [{"resource": resource, "scopeMetrics": [{"metrics": [metric]}]}]}),
+        );
+        then
+    };
+    for hours in [0, 23] {
+        let then = gauge(hours);
+        settled(&app, "metrics");
+        let found = prometheus.query_at("age{job=\"bulk\"}", then as f64).unwrap();
+        let values: Vec<f64> = found.iter().map(|it| it.value).collect();
+        assert_eq!(values, [hours as f64], "{hours} hours ago: {found:?}");
+    }
+    for signal in ["logs", "metrics"] {
+        let flow = settled(&app, signal);
+        assert_eq!(flow["received"], flow["delivered"], "{flow}");
+    }
+}
+
 #[test]
 fn what_was_received_is_delivered_through_crashes_of_agent_and_destination() {
     let data = tempfile::tempdir().unwrap();

@@ -10,6 +10,7 @@ use http::{
 };
 use prost::Message;
 use reqwest::{Body, Client, Response, redirect::Policy};
+use spool::Reason;
 
 /// How long one attempt may take, the answer's body included.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -35,7 +36,7 @@ pub(crate) enum Outcome {
     /// It is there, but for `rejected` items, of which the destination said `why`.
     Delivered { rejected: u64, why: String },
     /// It is not wanted; sending it again would not help.
-    Refused { why: String },
+    Refused { reason: Reason, why: String },
     /// It may be sent again.
     Failed(Failure),
 }
@@ -104,6 +105,17 @@ async fn read(mut answer: Response) -> Outcome {
         }
     }
     let words = || format!("{status}: {}", first_words(&body));
+    let is_page = answer.headers().get(CONTENT_TYPE).is_some_and(is_text);
+    if status.is_success() && is_page {
+        // Whoever answers with a page knows nothing of telemetry: a wrong address, or a sign-in in front of the right one.
+        let why = format!("no answer of OTLP, but text: {}", words());
+        return Outcome::Failed(Failure {
+            reason: "unreachable",
+            uncertain: true,
+            retry_after,
+            why,
+        });
+    }
     if status.is_success() {
         // The three answers have the same form; Loki's is empty.
         let told = PartialSuccess::of(&body);
@@ -117,7 +129,9 @@ async fn read(mut answer: Response) -> Outcome {
         StatusCode::REQUEST_TIMEOUT | StatusCode::GATEWAY_TIMEOUT => "timeout",
         StatusCode::BAD_GATEWAY => "unreachable",
         status if status.is_server_error() => "server_error",
-        status if status.is_client_error() => return Outcome::Refused { why: words() },
+        status if status.is_client_error() => {
+            return Outcome::Refused { reason: Reason::Refused, why: words() };
+        }
         _ => "unreachable", // it is somewhere else, says somebody between
     };
     // A 500 may have come in the middle; somebody between knows nothing of what is behind.
@@ -134,6 +148,10 @@ fn failure(error: &reqwest::Error) -> Failure {
         source = cause.source();
     }
     Failure { reason, uncertain: !error.is_connect(), retry_after: None, why }
+}
+
+fn is_text(content_type: &HeaderValue) -> bool {
+    content_type.as_bytes().starts_with(b"text/")
 }
 
 /// Seconds; the form with a date is not used by what takes telemetry.

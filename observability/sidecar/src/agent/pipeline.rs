@@ -1,7 +1,6 @@
 //! One signal's way: what was received goes into the spool, and from there to the destination, in order, one batch at a time.
 
 use std::{
-    mem::take,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -30,7 +29,7 @@ use crate::{
     otlp::Refusal,
 };
 
-/// How much goes at once, unless one request is larger. Never more than an eighth of the spool: what is being delivered cannot be dropped, so
+/// How much goes at once, unless one item is larger. Never more than an eighth of the spool: what is being delivered cannot be dropped, so
 /// newer ones would have to.
 const BATCH_BYTES: u64 = 1 << 20;
 /// Spans, lines or points at once.
@@ -164,20 +163,26 @@ impl Pipeline {
         }
     }
 
-    /// Puts a request of so many items into the spool. It writes to a file: call it on a thread that may be busy.
+    /// How large a request may be that goes on whole: those behind it are limited, too. Loki takes 4 MiB, whatever its own limits say.
+    pub(crate) fn largest_request(&self) -> usize {
+        usize::try_from(self.batch_bytes).unwrap_or(usize::MAX)
+    }
+
+    /// Puts a request into the spool, in parts with so many items each. It writes to a file: call it on a thread that may be busy.
     ///
     /// # Errors
     /// When it cannot be written. Nothing of it stays.
-    pub(crate) fn accept(&self, items: u64, request: &[u8]) -> Result<(), Refusal> {
+    pub(crate) fn accept(&self, parts: &[(u64, Bytes)]) -> Result<(), Refusal> {
         let signal = self.signal;
-        match self.spool.append(items, request) {
+        let records: Vec<(u64, &[u8])> = parts.iter().map(|(items, it)| (*items, &**it)).collect();
+        match self.spool.append_all(&records) {
             Ok(()) => {
                 if self.state.unwritable.swap(false, Relaxed) {
                     tracing::info!(signal, "the spool of {signal} can be written again");
                 }
                 Ok(())
             }
-            Err(spool::Error::TooLarge { .. }) => Err(Refusal::TooLarge),
+            Err(spool::Error::TooLarge { limit, .. }) => Err(Refusal::LargerThanSpool { limit }),
             Err(error) => {
                 if !self.state.unwritable.swap(true, Relaxed) {
                     tracing::error!(
@@ -253,9 +258,9 @@ impl Pipeline {
     }
 
     /// The same where nothing waits, because it is not wanted.
-    fn is_refused(&self, why: &str) {
+    fn is_refused(&self, reason: &'static str, why: &str) {
         let mut trouble = self.state.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-        Trouble::goes_on(&mut trouble, "refused", why.to_owned());
+        Trouble::goes_on(&mut trouble, reason, why.to_owned());
     }
 
     fn is_well(&self) {
@@ -282,15 +287,22 @@ struct Delivery {
     singly: usize,
     /// Failures of the server's making, one after the other.
     server_errors: u32,
-    /// Lost items that are in no line yet, and when the last line was.
-    untold: u64,
+    /// What was lost and is in no line yet, and when the last line was.
+    untold: Option<Loss>,
     told: Option<Instant>,
+}
+
+/// Items that a destination does not take, and what it said last.
+struct Loss {
+    items: u64,
+    reason: Reason,
+    why: String,
 }
 
 impl Delivery {
     fn new(pipeline: Pipeline, ending: CancellationToken) -> Delivery {
         let (pauses, told) = (pauses(), None);
-        Delivery { pipeline, ending, pauses, singly: 0, server_errors: 0, untold: 0, told }
+        Delivery { pipeline, ending, pauses, singly: 0, server_errors: 0, untold: None, told }
     }
 
     async fn run(mut self, mut reader: Reader) {
@@ -298,7 +310,10 @@ impl Delivery {
         loop {
             match self.deliver_next(&mut reader).await {
                 Some(true) => {}
-                _ if self.ending.is_cancelled() => return self.tell_what_is_left(),
+                _ if self.ending.is_cancelled() => {
+                    self.tell_losses();
+                    return self.tell_what_is_left();
+                }
                 Some(false) => {}
                 None => self.until_appended(&reader).await,
             }
@@ -334,10 +349,12 @@ impl Delivery {
         }
     }
 
-    async fn until_appended(&self, reader: &Reader) {
+    async fn until_appended(&mut self, reader: &Reader) {
+        let untold = (self.untold.is_some(), self.untold_for());
         tokio::select! { // no arm has anything to lose
             () = reader.appended() => {}
             () = self.ending.cancelled() => {}
+            () = sleep(untold.1), if untold.0 => self.tell_losses(),
             () = sleep(AGEING), if self.pipeline.sampler.is_some() => {}
         }
     }
@@ -368,19 +385,20 @@ impl Delivery {
             Outcome::Delivered { rejected, why } => {
                 let rejected = rejected.min(items);
                 self.pipeline.is_well();
-                self.lost(rejected, "rejected", &why);
+                self.lost(rejected, Reason::Rejected, &why);
                 batch.settle(items - rejected, &[sampled, (Reason::Rejected, rejected)])
             }
             Outcome::Refused { .. } if batch.payloads().len() > 1 => {
                 // One of the requests is not wanted, and perhaps the others were taken: each has to be asked for by itself.
                 self.singly = batch.payloads().len();
+                self.server_errors = 0;
                 batch.retry_uncertain();
                 return true;
             }
-            Outcome::Refused { why } => {
-                self.pipeline.is_refused(&why);
-                self.lost(items, "refused", &why);
-                batch.settle(0, &[sampled, (Reason::Refused, items)])
+            Outcome::Refused { reason, why } => {
+                self.pipeline.is_refused(reason.as_str(), &why);
+                self.lost(items, reason, &why);
+                batch.settle(0, &[sampled, (reason, items)])
             }
             Outcome::Failed(failure) => {
                 match failure.uncertain {
@@ -407,7 +425,7 @@ impl Delivery {
             Outcome::Failed(failure) if failure.reason == "server_error" => {
                 self.server_errors += 1;
                 if self.server_errors > MOST_SERVER_ERRORS {
-                    return Outcome::Refused { why: failure.why };
+                    return Outcome::Refused { reason: Reason::ServerError, why: failure.why };
                 }
                 Outcome::Failed(failure)
             }
@@ -425,14 +443,24 @@ impl Delivery {
     }
 
     /// A line at the first loss, and then one for many.
-    fn lost(&mut self, items: u64, reason: &'static str, why: &str) {
-        self.untold += items;
-        if self.told.is_some_and(|at| at.elapsed() < BETWEEN_LINES) {
-            return;
+    fn lost(&mut self, items: u64, reason: Reason, why: &str) {
+        let items = items + self.untold.take().map_or(0, |it| it.items);
+        self.untold = Some(Loss { items, reason, why: why.to_owned() });
+        if self.untold_for().is_zero() {
+            self.tell_losses();
         }
+    }
+
+    /// How long the next line about losses has to wait for others.
+    fn untold_for(&self) -> Duration {
+        self.told.map_or(Duration::ZERO, |at| BETWEEN_LINES.saturating_sub(at.elapsed()))
+    }
+
+    fn tell_losses(&mut self) {
+        let Some(Loss { items, reason, why }) = self.untold.take() else { return };
         self.told = Some(Instant::now());
-        let items = take(&mut self.untold);
         let (signal, destination) = (self.pipeline.signal, self.pipeline.destination());
+        let reason = reason.as_str();
         tracing::error!(
             signal,
             items,

@@ -11,7 +11,9 @@ use opentelemetry_proto::tonic::{
             ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse,
         },
     },
-    metrics::v1::{Metric, metric::Data},
+    logs::v1::{ResourceLogs, ScopeLogs},
+    metrics::v1::{Metric, ResourceMetrics, ScopeMetrics, metric::Data},
+    trace::v1::{ResourceSpans, ScopeSpans},
 };
 use prost::Message;
 use serde::de::DeserializeOwned;
@@ -40,6 +42,9 @@ pub(crate) trait Signal: Message + DeserializeOwned + Default + 'static {
 
     /// How many items there are.
     fn items(&self) -> u64;
+
+    /// The same items as several requests of so many bytes at most, but where one item alone is larger.
+    fn in_parts(&self, most: usize, each: impl FnMut(Self));
 
     /// Takes out what is not valid; how many items that were, and why the first of them was not.
     fn take_out_invalid(&mut self) -> (u64, &'static str) {
@@ -83,16 +88,21 @@ pub(crate) trait Signal: Message + DeserializeOwned + Default + 'static {
                 let (rejected, reason) = self.take_out_invalid();
                 let accepted = self.items();
                 if accepted > 0 {
-                    let wire = wire.filter(|_| rejected == 0);
+                    let most = pipeline.largest_request();
+                    let wire = wire.filter(|it| rejected == 0 && it.len() <= most);
                     self.observe(pipeline);
-                    let request = match wire {
-                        Some(wire) => wire,
+                    let parts = match wire {
+                        Some(wire) => vec![(accepted, wire)],
                         None => {
                             share.grow(self.encoded_len())?;
-                            self.encode_to_vec().into()
+                            let mut parts = Vec::new();
+                            self.in_parts(most, |it| {
+                                parts.push((it.items(), it.encode_to_vec().into()));
+                            });
+                            parts
                         }
                     };
-                    pipeline.accept(accepted, &request)?;
+                    pipeline.accept(&parts)?;
                 }
                 self.keep(store);
                 Added { accepted, rejected, reason: reason.to_owned() }
@@ -101,6 +111,55 @@ pub(crate) trait Signal: Message + DeserializeOwned + Default + 'static {
         meter::received(Self::NAME, added.accepted, added.rejected);
         Ok(added)
     }
+}
+
+/// Besides its own bytes, what an item takes as part of another message.
+const AROUND: usize = 8;
+
+/// [`Signal::in_parts`] of the three forms that are alike but for their names: resources with scopes with items.
+macro_rules! in_parts {
+    ($resources:ident: $resource:ident, $scopes:ident: $scope:ident, $items:ident) => {
+        fn in_parts(&self, most: usize, mut each: impl FnMut(Self)) {
+            let (mut part, mut size) = (Self::default(), 0);
+            for resource in &self.$resources {
+                let mut of_part: Option<$resource> = None;
+                for scope in &resource.$scopes {
+                    let mut is_begun = false;
+                    for item in &scope.$items {
+                        let bytes = item.encoded_len() + AROUND;
+                        if size > 0 && size + bytes > most {
+                            part.$resources.extend(of_part.take());
+                            each(std::mem::take(&mut part));
+                            (size, is_begun) = (0, false);
+                        }
+                        let of_part = of_part.get_or_insert_with(|| {
+                            let (resource, schema_url) =
+                                (resource.resource.clone(), resource.schema_url.clone());
+                            let begun = $resource { resource, schema_url, ..$resource::default() };
+                            size += begun.encoded_len() + AROUND;
+                            begun
+                        });
+                        if !is_begun {
+                            let (scope, schema_url) =
+                                (scope.scope.clone(), scope.schema_url.clone());
+                            let begun = $scope { scope, schema_url, ..$scope::default() };
+                            size += begun.encoded_len() + AROUND;
+                            of_part.$scopes.push(begun);
+                            is_begun = true;
+                        }
+                        if let Some(scope) = of_part.$scopes.last_mut() {
+                            scope.$items.push(item.clone());
+                        }
+                        size += bytes;
+                    }
+                }
+                part.$resources.extend(of_part);
+            }
+            if size > 0 {
+                each(part);
+            }
+        }
+    };
 }
 
 fn rejected(added: &Added) -> i64 {
@@ -113,6 +172,8 @@ impl Signal for ExportTraceServiceRequest {
     const NAME: &'static str = "traces";
     const SHAPE: &'static Shape = &weight::TRACES;
     const REJECTED: &'static str = "rejectedSpans";
+
+    in_parts!(resource_spans: ResourceSpans, scope_spans: ScopeSpans, spans);
 
     fn items(&self) -> u64 {
         let scopes = self.resource_spans.iter().flat_map(|it| &it.scope_spans);
@@ -158,6 +219,8 @@ impl Signal for ExportLogsServiceRequest {
     const SHAPE: &'static Shape = &weight::LOGS;
     const REJECTED: &'static str = "rejectedLogRecords";
 
+    in_parts!(resource_logs: ResourceLogs, scope_logs: ScopeLogs, log_records);
+
     fn items(&self) -> u64 {
         let scopes = self.resource_logs.iter().flat_map(|it| &it.scope_logs);
         scopes.map(|it| it.log_records.len() as u64).sum()
@@ -182,6 +245,8 @@ impl Signal for ExportMetricsServiceRequest {
     const NAME: &'static str = "metrics";
     const SHAPE: &'static Shape = &weight::METRICS;
     const REJECTED: &'static str = "rejectedDataPoints";
+
+    in_parts!(resource_metrics: ResourceMetrics, scope_metrics: ScopeMetrics, metrics);
 
     fn items(&self) -> u64 {
         let metrics = self.resource_metrics.iter().flat_map(|resource| &resource.scope_metrics);

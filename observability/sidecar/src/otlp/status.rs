@@ -14,6 +14,8 @@ pub(crate) const RETRY_AFTER_SECONDS: i64 = 1;
 pub(crate) enum Refusal {
     /// More than [`LARGEST`](super::LARGEST), packed or unpacked, or more than the whole budget once it is decoded.
     TooLarge,
+    /// More than half of what the spool may take, in bytes.
+    LargerThanSpool { limit: u64 },
     /// It cannot be understood.
     BadData(String),
     /// Neither protobuf nor JSON.
@@ -38,6 +40,10 @@ impl Refusal {
             Refusal::TooLarge => {
                 "the request is larger than 64 MiB, or takes more than 256 MiB once it is decoded; send smaller batches".to_owned()
             }
+            Refusal::LargerThanSpool { limit } => format!(
+                "the request is larger than the {limit} bytes that the spool can take of one; send smaller batches, or raise \
+                 SIDECAR_SPOOL_SIZE"
+            ),
             Refusal::BadData(why) => format!("the request cannot be understood: {why}"),
             Refusal::ContentType => "send application/x-protobuf or application/json".to_owned(),
             Refusal::Encoding => "send the body plain or with Content-Encoding: gzip; protobuf to Loki's push is packed by snappy".to_owned(),
@@ -56,7 +62,7 @@ impl Refusal {
 
     pub(crate) fn http(&self) -> StatusCode {
         match self {
-            Refusal::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Refusal::TooLarge | Refusal::LargerThanSpool { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Refusal::BadData(_) => StatusCode::BAD_REQUEST,
             Refusal::ContentType | Refusal::Encoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Refusal::Full | Refusal::Spool => StatusCode::SERVICE_UNAVAILABLE,
@@ -68,7 +74,7 @@ impl Refusal {
 
     pub(crate) fn code(&self) -> Code {
         match self {
-            Refusal::TooLarge => Code::ResourceExhausted,
+            Refusal::TooLarge | Refusal::LargerThanSpool { .. } => Code::ResourceExhausted,
             Refusal::Full | Refusal::Spool => Code::Unavailable,
             Refusal::Slow => Code::DeadlineExceeded,
             Refusal::Path => Code::NotFound,
@@ -79,7 +85,7 @@ impl Refusal {
 
     pub(crate) fn count(&self) {
         meter::refused(match self {
-            Refusal::TooLarge => "too_large",
+            Refusal::TooLarge | Refusal::LargerThanSpool { .. } => "too_large",
             Refusal::BadData(_) => "bad_data",
             Refusal::ContentType => "content_type",
             Refusal::Encoding => "encoding",

@@ -42,6 +42,34 @@ async fn what_is_refused_for_good_is_lost_alone_and_told_in_the_destinations_wor
 }
 
 #[tokio::test]
+async fn losses_that_come_together_are_told_at_the_end_at_the_latest() {
+    let (agent, _destination) = with(|_, _| Answer::Refused(400, None, "too old")).await;
+    for id in 1..=3 {
+        agent.send([id]).await;
+        agent.settled().await;
+    }
+    assert_eq!(agent.lines("traces are lost").len(), 1, "the first at once");
+    let lines = agent.all_lines();
+    agent.stop().await;
+    let told = lines.of("2 traces are lost");
+    assert_eq!(told.len(), 1, "and the others in one: {told:?}");
+}
+
+#[tokio::test]
+async fn a_page_is_no_answer() {
+    let (agent, destination) = with(|nth, _| match nth {
+        0 => Answer::Page,
+        _ => Answer::Taken,
+    })
+    .await;
+    agent.send([1]).await;
+    let books = agent.books_when("delivered", |books| books["delivered"] == 1).await;
+    assert_eq!((destination.attempts().len(), &books["dropped"]), (2, &serde_json::json!({})));
+    let told = agent.lines("no answer of OTLP, but text: 200 OK: <html>Welcome");
+    assert_eq!(told.len(), 1, "{told:?}");
+}
+
+#[tokio::test]
 async fn who_asks_for_time_gets_it() {
     for status in [429, 503] {
         let (agent, destination) = with(move |nth, _| match nth {

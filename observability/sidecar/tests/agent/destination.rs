@@ -15,8 +15,11 @@ use axum::{
     routing::post,
 };
 use futures_util::{StreamExt, stream};
-use opentelemetry_proto::tonic::collector::trace::v1::{
-    ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse,
+use opentelemetry_proto::tonic::{
+    collector::trace::v1::{
+        ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse,
+    },
+    common::v1::any_value::Value,
 };
 use prost::Message;
 use tokio::{
@@ -36,6 +39,8 @@ pub(crate) enum Answer {
     Partly(u64, &'static str),
     /// A status, perhaps with when to come back, and a text.
     Refused(u16, Option<&'static str>, &'static str),
+    /// A page, as somebody who knows nothing of telemetry does.
+    Page,
     /// A status of success, and then half of a body.
     BrokenOff,
     /// Nothing, ever.
@@ -48,6 +53,10 @@ pub(crate) struct Attempt {
     pub(crate) at: Instant,
     /// Of spans, in order.
     pub(crate) ids: Vec<u64>,
+    /// Of its body.
+    pub(crate) bytes: usize,
+    /// The first attribute of each resource.
+    resources: Vec<String>,
 }
 
 /// A server on loopback; it is gone when it is dropped.
@@ -95,6 +104,11 @@ impl Destination {
         self.attempts.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// The first attribute of each resource, in the order of arrival.
+    pub(crate) fn resources(&self) -> Vec<String> {
+        self.attempts().into_iter().flat_map(|it| it.resources).collect()
+    }
+
     /// All that it was sent, in the order of arrival.
     pub(crate) fn ids(&self) -> Vec<u64> {
         self.attempts().into_iter().flat_map(|it| it.ids).collect()
@@ -114,7 +128,12 @@ async fn answer(
     let ids = ids(&body);
     let nth = {
         let mut attempts = attempts.lock().unwrap_or_else(PoisonError::into_inner);
-        attempts.push(Attempt { at: Instant::now(), ids: ids.clone() });
+        attempts.push(Attempt {
+            at: Instant::now(),
+            ids: ids.clone(),
+            bytes: body.len(),
+            resources: resources(&body),
+        });
         attempts.len() - 1
     };
     let taken = || Response::new(Body::empty());
@@ -139,6 +158,10 @@ async fn answer(
             }
             answer.body(text.into()).unwrap()
         }
+        Answer::Page => {
+            let page = Response::builder().header("content-type", "text/html; charset=utf-8");
+            page.body("<html>Welcome".into()).unwrap()
+        }
         Answer::BrokenOff => {
             let half = stream::iter([Ok(Bytes::from_static(b"half"))]);
             let end = stream::once(async {
@@ -151,6 +174,18 @@ async fn answer(
         }
         Answer::Nothing => std::future::pending().await,
     }
+}
+
+fn resources(body: &[u8]) -> Vec<String> {
+    let request = ExportTraceServiceRequest::decode(body).unwrap_or_default();
+    let resources = request.resource_spans.into_iter().filter_map(|it| it.resource);
+    let first = resources.filter_map(|it| it.attributes.into_iter().next()?.value?.value);
+    first
+        .map(|it| match it {
+            Value::StringValue(text) => text,
+            other => format!("{other:?}"),
+        })
+        .collect()
 }
 
 /// Of the spans in a request; of another signal there are none.

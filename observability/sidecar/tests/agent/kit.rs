@@ -150,7 +150,12 @@ impl Agent {
 
     /// The lines that it has written so far with this in them.
     pub(crate) fn lines(&self, part: &str) -> Vec<String> {
-        self.lines.all().into_iter().filter(|it| it.contains(part)).collect()
+        self.lines.of(part)
+    }
+
+    /// What it writes, also after its end.
+    pub(crate) fn all_lines(&self) -> Lines {
+        self.lines.clone()
     }
 
     /// Stops it as a signal does; how long that took.
@@ -188,9 +193,14 @@ fn runtime(lines: &Lines) -> Runtime {
 
 /// What was logged: level, message and fields.
 #[derive(Clone, Debug, Default)]
-struct Lines(Arc<Mutex<Vec<String>>>);
+pub(crate) struct Lines(Arc<Mutex<Vec<String>>>);
 
 impl Lines {
+    /// Those with this in them.
+    pub(crate) fn of(&self, part: &str) -> Vec<String> {
+        self.all().into_iter().filter(|it| it.contains(part)).collect()
+    }
+
     fn all(&self) -> Vec<String> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

@@ -2,9 +2,17 @@
 
 use std::{fs, path::Path, time::Duration};
 
+use opentelemetry_proto::tonic::{
+    collector::trace::v1::ExportTraceServiceRequest,
+    common::v1::{AnyValue, KeyValue, any_value::Value},
+    resource::v1::Resource,
+    trace::v1::Span,
+};
+use prost::Message;
+
 use crate::{
     destination::{Answer, Destination},
-    kit::Agent,
+    kit::{Agent, traces},
 };
 
 /// Where nobody listens.
@@ -44,6 +52,48 @@ async fn a_flood_on_a_slow_destination_costs_the_oldest_and_never_more_than_the_
     // The newest half of what has room is there without a gap: older ones left for them.
     let newest: Vec<u64> = (all - LIMIT / (4 << 10) / 2..=all).collect();
     assert!(ids.ends_with(&newest), "{:?}", &ids[ids.len() - newest.len()..]);
+}
+
+#[tokio::test]
+async fn a_large_request_goes_on_in_parts_that_every_destination_takes() {
+    const LARGEST: usize = 1 << 20;
+    let destination = Destination::start(|_, _| Answer::Taken).await;
+    let agent = Agent::start(&destination.url(), None, &[]).await;
+    let spans = |resource: u64| {
+        let ids = resource * 1000 + 1..=resource * 1000 + 500;
+        let span = |id: u64| Span {
+            trace_id: vec![7; 16],
+            span_id: id.to_be_bytes().to_vec(),
+            name: "x".repeat(4 << 10),
+            ..Span::default()
+        };
+        let mut request = traces(ids.map(span).collect());
+        let name = AnyValue { value: Some(Value::StringValue(format!("service {resource}"))) };
+        let attribute =
+            KeyValue { key: "service.name".to_owned(), value: Some(name), ..KeyValue::default() };
+        let resource = Resource { attributes: vec![attribute], ..Resource::default() };
+        request.resource_spans[0].resource = Some(resource);
+        request.resource_spans.remove(0)
+    };
+    let request = ExportTraceServiceRequest { resource_spans: vec![spans(1), spans(2)] };
+    assert!(request.encoded_len() > 3 * LARGEST);
+    assert_eq!(agent.post("traces", &request).await.status(), 200);
+    let books = agent.settled().await;
+    assert_eq!(
+        (&books["received"], &books["delivered"]),
+        (&1000.into(), &1000.into()),
+        "{books:#}"
+    );
+    let attempts = destination.attempts();
+    let sizes: Vec<usize> = attempts.iter().map(|it| it.bytes).collect();
+    assert!(sizes.iter().all(|it| *it <= LARGEST) && sizes.len() >= 4, "{sizes:?}");
+    let expected: Vec<u64> = (1001..=1500).chain(2001..=2500).collect();
+    assert_eq!(destination.ids(), expected, "each once, and in order");
+    let resources: Vec<String> = destination.resources();
+    assert!(
+        resources.is_sorted() && resources.iter().all(|it| it.starts_with("service ")),
+        "{resources:?}"
+    );
 }
 
 #[tokio::test]

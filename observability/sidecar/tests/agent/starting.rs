@@ -45,6 +45,24 @@ async fn a_segment_of_a_newer_version_is_one_clear_sentence_and_left_as_it_is() 
 }
 
 #[tokio::test]
+async fn what_waits_for_a_destination_that_is_taken_away_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let logs = [("SIDECAR_LOGS_ENDPOINT", NOWHERE)];
+    let agent = Agent::start(NOWHERE, Some(folder.path()), &logs).await;
+    assert_eq!(agent.lines("have no destination").len(), 0);
+    agent.stop().await;
+    let agent = loop {
+        match Agent::try_start(NOWHERE, Some(folder.path()), &[]).await {
+            Ok(agent) => break agent,
+            Err(error) => assert!(error.contains("in use"), "{error}"),
+        }
+    };
+    let told = agent.lines("but logs have no destination");
+    assert!(told.len() == 1 && told[0].contains("SIDECAR_LOGS_ENDPOINT"), "{told:?}");
+    assert_eq!(agent.lines("have no destination").len(), 1, "nothing is said of metrics");
+}
+
+#[tokio::test]
 async fn a_folder_that_cannot_be_made_is_one_clear_sentence() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("file");

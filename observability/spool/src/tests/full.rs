@@ -28,6 +28,30 @@ fn nothing_stays_of_a_write_that_failed_and_the_next_one_succeeds_once_there_is_
 }
 
 #[test]
+fn records_that_come_together_are_kept_all_or_none() {
+    let disk = Disk::default();
+    let (spool, mut reader) = open(&disk, LARGE);
+    let (first, second) = (payload(1, 100), payload(2, 100));
+    let together = [(3, &first[..]), (4, &second[..])];
+    for fails in [false, true] {
+        disk.fail_truncating(fails);
+        disk.fill(200); // for the first of them
+        let error = spool.append_all(&together).unwrap_err();
+        assert!(matches!(error, Error::Io { what: "write", .. }), "{error}");
+        assert_eq!((spool.books().received, spool.books().in_spool.records), (0, 0));
+        assert!(reader.next(u64::MAX, u64::MAX).unwrap().is_none());
+        disk.make_room();
+    }
+    disk.fail_truncating(false);
+    spool.append_all(&together).unwrap();
+    let books = spool.books();
+    assert_eq!((books.received, books.in_spool.records, books.unaccounted()), (7, 2, 0));
+    let (_, mut after) = open(&disk.image(), LARGE);
+    assert_eq!(drain(&mut after), [1, 2]);
+    assert_eq!(drain(&mut reader), [1, 2]);
+}
+
+#[test]
 fn a_disk_that_the_spool_itself_has_filled_becomes_empty_by_delivering() {
     let disk = Disk::default();
     let (spool, mut reader) = open(&disk, LARGE);
