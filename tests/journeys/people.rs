@@ -201,16 +201,81 @@ fn who_guesses_passwords_has_to_wait_and_the_owner_with_a_known_browser_has_not(
     last.is_problem(429, "too-many-attempts");
     sign_in(PASSWORD, "10.0.0.2", "").is_problem(429, "too-many-attempts");
     assert_eq!(sign_in(PASSWORD, "10.0.0.1", device).status, 200);
-    // What a stranger says about addresses changes nothing where no proxy is trusted.
-    let app = App::start(Shape::One);
-    app.someone("ada");
-    let url = format!("{}/api/session/", app.url("gateway", "api"));
-    let wrong = json!({"username": "nobody", "password": "wrong wrong"});
-    let statuses: Vec<u16> = (0..5)
-        .map(|n| {
+    // What a stranger says about addresses changes nothing where no proxy is trusted: all guesses are of one address, whichever they name.
+    let statuses = |app: &App| -> Vec<u16> {
+        let url = format!("{}/api/session/", app.url("gateway", "api"));
+        let guess = |n: u32| {
+            let wrong = json!({"username": format!("nobody{n}"), "password": "wrong wrong"});
             let request = app.client().post(&url).json(&wrong);
-            Reply::to(request.header("x-forwarded-for", format!("10.9.0.{n}"))).status
-        })
-        .collect();
-    assert!(statuses.contains(&429), "{statuses:?}");
+            Reply::to(request.header("x-forwarded-for", format!("10.8.0.{n}"))).status
+        };
+        (0..30).map(guess).collect()
+    };
+    let stranger = App::start(Shape::One);
+    let (told, trusted) = (statuses(&stranger), statuses(&app));
+    assert!(told[0] == 401 && told[29] == 429, "{told:?}");
+    assert_eq!(trusted, [401; 30], "those of a trusted proxy are of 30 addresses");
+}
+
+#[test]
+fn what_was_revoked_just_now_deletes_no_account_and_nobody_acts_for_who_is_gone() {
+    in_both_shapes(|app| {
+        let (first, second) = (
+            app.someone("ada"),
+            app.post("/api/tokens/", &app.token("ada"), json!({"name": "other"})),
+        );
+        let (other, id) = (second.json["token"].as_str().unwrap(), &second.json["id"]);
+        let song = app.post("/api/musics/", &first, json!({"title": "Tide", "artist": "Ada"}));
+        let music = &song.json["id"];
+        let keep = |token: &str| {
+            app.call(Method::POST, &format!("/api/users/{music}/add_fav_music/"), token, None)
+        };
+        assert_eq!(keep(other).status, 200);
+        let revoked = app.call(Method::DELETE, &format!("/api/tokens/{id}/"), &first, None);
+        assert_eq!(revoked.status, 204, "{revoked:?}");
+        // The gateway has just used it, and need not ask for a second.
+        app.call(Method::DELETE, "/api/users/1/", other, None)
+            .is_problem(401, "invalid-credentials");
+        let still = app.get("/api/users/1/", &first);
+        assert_eq!(still.json["favourite_count"], json!(1), "{still:?}");
+        let left = app.get(&format!("/api/musics/{music}/"), &first);
+        assert_eq!(left.json["created_by"], json!("ada"), "{left:?}");
+
+        let third = app.token("ada");
+        assert_eq!(app.get("/api/users/1/", &third).status, 200);
+        assert_eq!(app.call(Method::DELETE, "/api/users/1/", &first, None).status, 204);
+        app.post("/api/musics/", &third, json!({"title": "Ebb", "artist": "Ada"}))
+            .is_problem(401, "invalid-credentials");
+        keep(&first).is_problem(401, "invalid-credentials");
+    });
+}
+
+#[test]
+fn a_page_of_people_who_keep_the_longest_texts_is_answered() {
+    let app = App::start_with(Shape::One, &[("GATEWAY_TRUSTED_PROXIES", "127.0.0.1")]);
+    let long =
+        |number: u32, length: usize| format!("{number:03}{}", "\u{1F3B5}".repeat(length - 3));
+    let rows = (0..100).map(|n| {
+        let [title, artist, album] = [long(n, 300), long(n, 300), long(n, 300)];
+        format!("{title},{artist},{album},{}\n", long(n, 100))
+    });
+    let file = format!("title,artist,album,genre\n{}", rows.collect::<String>());
+    // So many do not sign up from one address.
+    let sign_up = |n: u32| {
+        let new = json!({"username": format!("person{n}"), "email": "p@example.org", "password": PASSWORD});
+        let request = app.client().post(app.url("gateway", "api") + "/api/users/").json(&new);
+        let reply = Reply::to(request.header("x-forwarded-for", format!("10.7.0.{n}")));
+        assert_eq!(reply.status, 201, "{reply:?}");
+        app.token(&format!("person{n}"))
+    };
+    let people: Vec<String> = (0..25).map(sign_up).collect();
+    for person in &people {
+        let kept = app.import_library(person, file.clone());
+        assert_eq!((kept.status, &kept.json["added"]), (200, &json!(100)), "{}", kept.text);
+    }
+    let page = app.get("/api/users/", &people[0]);
+    assert_eq!((page.status, page.header("degraded")), (200, ""), "{}", page.text.len());
+    let page = page.json.as_array().unwrap();
+    assert_eq!(page.len(), 25);
+    assert!(page.iter().all(|it| it["favourite_musics"].as_array().unwrap().len() == 100));
 }

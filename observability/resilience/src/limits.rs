@@ -29,6 +29,9 @@ impl Limits {
     /// As [`Limits::DEFAULT`], but answers of 4 MiB: 500 entries with the longest texts.
     pub const LIST: Limits = Limits { answer: 4 << 20, ..Limits::DEFAULT };
 
+    /// As [`Limits::LIST`], for five such lists at once: answers of 16 MiB.
+    pub const LISTS: Limits = Limits { answer: 16 << 20, ..Limits::DEFAULT };
+
     /// One attempt of 2 s: where a password may have to be hashed, which waits for its turn.
     pub const SIGN_IN: Limits = Limits { attempt: None, ..Limits::DEFAULT };
 

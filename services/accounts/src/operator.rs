@@ -138,6 +138,11 @@ async fn read(db: &Db) -> anyhow::Result<Vec<Account>> {
     }
 }
 
+/// Notes a use that came to nothing, because the database cannot be opened.
+pub fn could_not(operator: &str, action: &str, why: &anyhow::Error) {
+    note(operator, action, None, &Err::<(), _>(anyhow::anyhow!("{why:#}")));
+}
+
 fn note<T>(operator: &str, action: &str, subject: Option<i64>, outcome: &anyhow::Result<T>) {
     let result = if outcome.is_ok() { "done" } else { "failed" };
     tracing::info!(operator, action, subject, result, "an operator used accounts");

@@ -49,6 +49,9 @@ impl SignedIn {
     }
 }
 
+/// The same, asked for now: for what cannot be taken back, a credential that ended within this second does not count.
+pub(crate) struct SignedInNow(pub(crate) SignedIn);
+
 struct Exchanged {
     id: i64,
     username: String,
@@ -113,8 +116,18 @@ pub(crate) struct Credentials {
 
 impl Credentials {
     pub(crate) fn new(accounts: Peer) -> Credentials {
-        let fresh = Cache::builder().max_capacity(MOST).expire_after(FromTheQuestion).build();
+        let fresh = Cache::builder()
+            .max_capacity(MOST)
+            .expire_after(FromTheQuestion)
+            .support_invalidation_closures()
+            .build();
         Credentials { accounts, fresh }
+    }
+
+    /// Nobody is this person any more, by whatever credential.
+    pub(crate) fn forget(&self, person: i64) {
+        // It fails only where the cache was made without closures.
+        let _ = self.fresh.invalidate_entries_if(move |_, known| known.id == person);
     }
 
     async fn exchange(
@@ -178,6 +191,20 @@ pub(crate) async fn forget_ended(
         gateway.credentials.fresh.invalidate(&key).await;
     }
     response
+}
+
+impl FromRequestParts<Gateway> for SignedInNow {
+    type Rejection = Response;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        gateway: &Gateway,
+    ) -> Result<SignedInNow, Response> {
+        if let Some(credential) = Credential::of(&parts.headers) {
+            gateway.credentials.fresh.invalidate(&credential.key()).await;
+        }
+        SignedIn::from_request_parts(parts, gateway).await.map(SignedInNow)
+    }
 }
 
 impl FromRequestParts<Gateway> for SignedIn {

@@ -23,7 +23,7 @@ use crate::{
     Gateway,
     accounts::with_body,
     bodies::{NewUser, UserChange},
-    credentials::SignedIn,
+    credentials::{SignedIn, SignedInNow},
     degraded::Degraded,
     library::{self, Music, Told},
     pages,
@@ -210,7 +210,7 @@ fn only(users: Vec<User>) -> Result<User, Problem> {
 )]
 async fn remove(
     State(gateway): State<Gateway>,
-    caller: SignedIn,
+    SignedInNow(caller): SignedInNow,
     Path(id): Path<i64>,
 ) -> Result<StatusCode> {
     if id == caller.id() {
@@ -220,6 +220,7 @@ async fn remove(
     }
     // Accounts knows whether there is somebody of this id, and says why it may not be done.
     caller.vouch(gateway.accounts.call(Method::DELETE, USER.at([id]))).send().await?;
+    gateway.credentials.forget(caller.id());
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -244,7 +245,8 @@ async fn kept(
     if users.is_empty() {
         return Ok(Vec::new());
     }
-    let call = caller.vouch(gateway.wallet.get(KEPT)).limits(Limits::LIST);
+    // The newest 100 of 25 people, at most.
+    let call = caller.vouch(gateway.wallet.get(KEPT)).limits(Limits::LISTS);
     let call = call.raw_query(format_args!("users={}&newest={NEWEST}", users.join(",")));
     call.send().await?.json()
 }

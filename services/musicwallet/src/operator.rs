@@ -38,13 +38,17 @@ pub(crate) fn run(action: &str, matches: &ArgMatches) -> Result<(), Failure> {
     let mut settings = telemetry.of(accounts::NAME, Some(DEFAULT_OTLP));
     settings.sampling = Sampling { parent_based: false, ratio: 0.0 }; // a few statements are no request
     settings.loki = None; // it would be over before that way is open
+    settings.filter = settings.filter.with_target("accounts::operator", tracing::Level::INFO); // whatever else is left out
     let telemetry = Telemetry::start(&settings, &stderr)
         .map_err(|error| cannot_start(Target::Accounts, &error))?;
     let runtime = telemetry.runtime(1)?;
     telemetry.install(); // what follows runs on this thread
     let outcome = runtime.block_on(async {
         let db = accounts::database(&config).attach(&telemetry).await;
-        let db = db.map_err(|error| Failure::new(Failure::START, format!("{error:#}")))?;
+        let db = db.map_err(|error| {
+            operator::could_not(&operator, action, &error);
+            Failure::new(Failure::START, format!("{error:#}"))
+        })?;
         let done = act(action, &db, &operator, matches).await;
         db.close().await;
         done.map_err(|error| Failure::new(Failure::FAILED, format!("{error:#}")))
