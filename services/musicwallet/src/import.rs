@@ -49,11 +49,11 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<(), Failure> {
     if report.refused.is_empty() {
         return Ok(());
     }
-    let number = report.refused.len();
-    Err(Failure::new(
-        Failure::REFUSED_ROWS,
-        format!("{number} rows were refused; the others are in"),
-    ))
+    let told = match report.refused.len() {
+        1 => "1 row was refused; the others are in".to_owned(),
+        number => format!("{number} rows were refused; the others are in"),
+    };
+    Err(Failure::new(Failure::REFUSED_ROWS, told))
 }
 
 async fn import(matches: &ArgMatches, signer: Signer) -> anyhow::Result<Report> {

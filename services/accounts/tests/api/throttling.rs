@@ -1,5 +1,7 @@
 //! Guessing passwords is slow, and nobody else suffers from it.
 
+use std::{collections::BTreeSet, time::Instant};
+
 use base64::{Engine, engine::general_purpose::STANDARD};
 use futures_util::future::join_all;
 use platform::storage::Sql;
@@ -128,6 +130,40 @@ async fn a_name_that_nobody_has_is_refused_in_the_same_bytes_at_the_same_time() 
         assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:#?}");
         service.wait_out().await;
     }
+}
+
+/// Nobody learns who has an account, whoever asks from wherever: answers and work are the same, and so is the time, which is printed.
+#[tokio::test]
+async fn of_two_hundred_names_that_somebody_has_and_two_hundred_others_nothing_is_told() {
+    const NAMES: usize = 200;
+    let service = Service::start().await;
+    service.sign_up("ada", "a@example.org", PASSWORD).await;
+    service
+        .sql(
+            "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 199) \
+             INSERT INTO users (username, username_key, username_looks, email, password_hash, created_at) \
+             SELECT 'known' || i, 'known' || i, 'known' || i, email, password_hash, created_at FROM users, n",
+        )
+        .await;
+    let (mut answers, mut times) = (BTreeSet::new(), [Vec::new(), Vec::new()]);
+    for n in 0..NAMES {
+        for (which, name) in ["known", "nobody"].into_iter().enumerate() {
+            let address = format!("10.{which}.{}.{}", n / 250, n % 250);
+            let (before, begun) = (service.tried(), Instant::now());
+            let from = [("x-client-address", &*address)];
+            let reply = service.sign_in_by(&format!("{name}{n}"), WRONG, &from).await;
+            times[which].push(begun.elapsed());
+            assert_eq!(service.tried() - before, 1.0, "{name}{n}");
+            let (status, body, headers) = reply.told();
+            answers.insert((status, body, format!("{headers:?}")));
+        }
+    }
+    assert_eq!(answers.len(), 1, "{answers:#?}");
+    let medians = times.map(|mut it| {
+        it.sort();
+        it[NAMES / 2]
+    });
+    eprintln!("median time of a refusal: known {:?}, nobody {:?}", medians[0], medians[1]);
 }
 
 #[tokio::test]
