@@ -1,4 +1,4 @@
-//! The console in a real browser: Chromium renders each page with its script, and has nothing to complain about.
+//! Pages in a real browser: Chromium renders each with its script, and has nothing to complain about.
 
 use std::process::Command;
 
@@ -53,12 +53,30 @@ fn a_real_browser_renders_every_page_of_the_console_without_a_complaint() {
         ("/delivery".to_owned(), "From the services to here"),
         ("/alerts".to_owned(), "The catalog does not answer."),
     ] {
-        let (document, complaints) = open(&format!("{console}{path}"), &[]);
-        // Long names may break at their underscores.
-        let document = document.replace("<wbr>", "");
-        assert!(document.contains(shown), "{path}: {document}");
-        let complaints: Vec<_> =
-            complaints.lines().filter(|line| line.contains("CONSOLE")).collect();
-        assert!(complaints.is_empty(), "{path}: {complaints:#?}");
+        shows(&format!("{console}{path}"), shown);
     }
+}
+
+#[test]
+fn a_real_browser_renders_the_page_of_each_api_without_a_complaint() {
+    let app = App::start(Shape::One);
+    for (service, shown) in [
+        ("gateway", "/api/users/{id}/add_fav_music"),
+        ("accounts", "/credentials/exchange"),
+        ("catalog", "/musics/batch"),
+        ("wallet", "/users/{id}/favourites"),
+    ] {
+        shows(&format!("{}/docs", app.url(service, "api")), shown);
+    }
+}
+
+/// A page has this text, and the browser's console nothing.
+#[track_caller]
+fn shows(url: &str, text: &str) {
+    let (document, complaints) = open(url, &[]);
+    // Long names may break at their underscores, paths at their slashes.
+    let document = document.replace("<wbr>", "").replace('\u{200b}', "");
+    assert!(document.contains(text), "{url}: {document}");
+    let complaints: Vec<_> = complaints.lines().filter(|line| line.contains("CONSOLE")).collect();
+    assert!(complaints.is_empty(), "{url}: {complaints:#?}");
 }
