@@ -2,6 +2,7 @@
 
 mod bodies;
 mod callers;
+mod examples;
 mod headers;
 mod interrupted;
 mod origins;

@@ -24,11 +24,11 @@ pub(crate) struct NewUser {
 #[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "described, not read here")]
 pub(crate) struct UserChange {
-    #[schema(nullable = false, min_length = 1, max_length = 150)]
+    #[schema(nullable = false, min_length = 1, max_length = 150, example = "grace")]
     username: Option<String>,
     #[schema(nullable = false, max_length = 254, example = "ada@example.com")]
     email: Option<String>,
-    #[schema(nullable = false, min_length = 8, max_length = 128, format = Password)]
+    #[schema(nullable = false, min_length = 8, max_length = 128, format = Password, example = "correct horse battery")]
     password: Option<String>,
 }
 
@@ -67,6 +67,7 @@ pub(crate) enum Credential {
     /// What a browser has.
     Cookie {
         /// The secret of its session.
+        #[schema(example = "q7oV3n0mJ1c8Xw5kT2b9Yd4fG6hL0sR3uP7zA1eN5iE")]
         session: String,
     },
 }
@@ -126,8 +127,10 @@ struct Key {
     #[schema(example = "Ed25519")]
     crv: String,
     /// The key, base64url.
+    #[schema(example = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo")]
     x: String,
     /// Its id, as assertions name it.
+    #[schema(example = "4f1c0a9be2d83357")]
     kid: String,
     #[schema(example = "EdDSA")]
     alg: String,

@@ -42,6 +42,7 @@ pub(crate) fn router() -> OpenApiRouter<Accounts> {
 #[derive(Serialize, ToSchema)]
 struct Exchanged {
     /// A JWT of a minute, for `Authorization: Bearer`.
+    #[schema(example = "eyJhbGciOiJFZERTQSJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl")]
     assertion: String,
     #[schema(value_type = bodies::Person)]
     user: Person,

@@ -40,7 +40,12 @@ pub(crate) fn router() -> OpenApiRouter<Accounts> {
 #[derive(Serialize, ToSchema)]
 struct Begun {
     /// Its secret: 256 bits as base64url.
-    #[schema(min_length = 43, max_length = 43, pattern = "^[0-9A-Za-z_-]{43}$")]
+    #[schema(
+        min_length = 43,
+        max_length = 43,
+        pattern = "^[0-9A-Za-z_-]{43}$",
+        example = "q7oV3n0mJ1c8Xw5kT2b9Yd4fG6hL0sR3uP7zA1eN5iE"
+    )]
     session: String,
     #[schema(value_type = String, format = DateTime, example = "2026-02-03T16:05:06.789Z")]
     #[serde(serialize_with = "rfc3339")]
@@ -48,7 +53,12 @@ struct Begun {
     #[schema(value_type = bodies::Person)]
     user: Person,
     /// A secret that makes this browser known: shown as `x-device` at the next sign-in, it has failures of its own.
-    #[schema(min_length = 43, max_length = 43, pattern = "^[0-9A-Za-z_-]{43}$")]
+    #[schema(
+        min_length = 43,
+        max_length = 43,
+        pattern = "^[0-9A-Za-z_-]{43}$",
+        example = "q7oV3n0mJ1c8Xw5kT2b9Yd4fG6hL0sR3uP7zA1eN5iE"
+    )]
     device: String,
 }
 

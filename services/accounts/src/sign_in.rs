@@ -36,7 +36,10 @@ pub(crate) fn router() -> OpenApiRouter<Accounts> {
 /// A token, for its owner.
 #[derive(Serialize, ToSchema)]
 struct Issued {
-    #[schema(pattern = "^trk_[0-9A-Za-z]{38}$")]
+    #[schema(
+        pattern = "^trk_[0-9A-Za-z]{38}$",
+        example = "trk_4yTqW8sZbX2nLk9vRf3hDm6jPc1gAe5uQo7iYw"
+    )]
     token: String,
 }
 

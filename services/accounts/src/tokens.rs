@@ -53,7 +53,10 @@ struct Created {
     id: i64,
     #[schema(example = "laptop")]
     name: String,
-    #[schema(pattern = "^trk_[0-9A-Za-z]{38}$")]
+    #[schema(
+        pattern = "^trk_[0-9A-Za-z]{38}$",
+        example = "trk_4yTqW8sZbX2nLk9vRf3hDm6jPc1gAe5uQo7iYw"
+    )]
     token: String,
     #[schema(value_type = String, format = DateTime, example = "2026-05-04T03:04:05.678Z")]
     #[serde(serialize_with = "rfc3339")]

@@ -26,14 +26,14 @@ pub(crate) struct NewMusic {
 #[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "described, not read here")]
 pub(crate) struct MusicChange {
-    #[schema(nullable = false, min_length = 1, max_length = 300)]
+    #[schema(nullable = false, min_length = 1, max_length = 300, example = "Paper Lanterns")]
     title: Option<String>,
-    #[schema(nullable = false, min_length = 1, max_length = 300)]
+    #[schema(nullable = false, min_length = 1, max_length = 300, example = "The Tin Orchard")]
     artist: Option<String>,
-    #[schema(nullable = false, max_length = 300)]
+    #[schema(nullable = false, max_length = 300, example = "Low Water")]
     album: Option<String>,
     #[schema(nullable = false, max_length = 100, example = "folk")]
     genre: Option<String>,
-    #[schema(minimum = 0, maximum = 86_400_000)]
+    #[schema(minimum = 0, maximum = 86_400_000, example = 214_000)]
     duration_ms: Option<i64>,
 }

@@ -34,7 +34,7 @@ pub(crate) fn router() -> OpenApiRouter<Catalog> {
 ///
 /// A CSV file of 32 MiB and 100,000 rows at most, in UTF-8. Repeating it changes nothing; one that was cut off resumes.
 #[utoipa::path(
-    post, path = "/musics/import", tag = "songs", request_body(content = String, content_type = "text/csv"),
+    post, path = "/musics/import", tag = "songs", request_body(content = String, content_type = "text/csv", example = "title,artist,album,genre,duration_ms\nPaper Lanterns,The Tin Orchard,,,3:34\n"),
     responses((status = 200, body = Report))
 )]
 

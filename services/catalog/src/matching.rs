@@ -52,12 +52,17 @@ struct Wanted {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Given {
+    #[schema(example = "Paper Lanterns")]
     title: String,
+    #[schema(example = "The Tin Orchard")]
     artist: String,
     #[serde(default)]
+    #[schema(example = "Low Water")]
     album: String,
     #[serde(default)]
+    #[schema(example = "indie folk")]
     genre: String,
+    #[schema(example = 214_000)]
     duration_ms: Option<i64>,
 }
 

@@ -24,13 +24,20 @@ pub(crate) static MIGRATIONS: Migrations = Migrations {
 /// A song of the catalog, as it is answered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub(crate) struct Music {
+    #[schema(example = 7)]
     pub(crate) id: i64,
+    #[schema(example = "Paper Lanterns")]
     pub(crate) title: String,
+    #[schema(example = "The Tin Orchard")]
     pub(crate) artist: String,
+    #[schema(example = "Low Water")]
     pub(crate) album: String,
+    #[schema(example = "indie folk")]
     pub(crate) genre: String,
+    #[schema(example = 214_000)]
     pub(crate) duration_ms: Option<i64>,
     /// Who added it and may change it; nobody: null.
+    #[schema(example = 1)]
     pub(crate) created_by: Option<i64>,
 }
 

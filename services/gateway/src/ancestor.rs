@@ -23,6 +23,7 @@ pub(crate) fn router() -> OpenApiRouter<Gateway> {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Which {
+    #[schema(example = 7)]
     music: i64,
 }
 

@@ -26,15 +26,15 @@ pub(crate) struct NewMusic {
 #[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "described, not read here")]
 pub(crate) struct MusicChange {
-    #[schema(nullable = false, min_length = 1, max_length = 300)]
+    #[schema(nullable = false, min_length = 1, max_length = 300, example = "Paper Lanterns")]
     title: Option<String>,
-    #[schema(nullable = false, min_length = 1, max_length = 300)]
+    #[schema(nullable = false, min_length = 1, max_length = 300, example = "The Tin Orchard")]
     artist: Option<String>,
-    #[schema(nullable = false, max_length = 300)]
+    #[schema(nullable = false, max_length = 300, example = "Low Water")]
     album: Option<String>,
     #[schema(nullable = false, max_length = 100, example = "folk")]
     genre: Option<String>,
-    #[schema(minimum = 0, maximum = 86_400_000)]
+    #[schema(minimum = 0, maximum = 86_400_000, example = 214_000)]
     duration_ms: Option<i64>,
 }
 
@@ -58,11 +58,11 @@ pub(crate) struct NewUser {
 #[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "described, not read here")]
 pub(crate) struct UserChange {
-    #[schema(nullable = false, min_length = 1, max_length = 150)]
+    #[schema(nullable = false, min_length = 1, max_length = 150, example = "grace")]
     username: Option<String>,
     #[schema(nullable = false, max_length = 254, example = "ada@example.com")]
     email: Option<String>,
-    #[schema(nullable = false, min_length = 8, max_length = 128, format = Password)]
+    #[schema(nullable = false, min_length = 8, max_length = 128, format = Password, example = "correct horse battery")]
     password: Option<String>,
 }
 
@@ -91,13 +91,15 @@ pub(crate) struct NewToken {
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "described, not made here")]
 pub(crate) struct Token {
+    #[schema(example = 7)]
     id: i64,
+    #[schema(example = "laptop")]
     name: String,
-    #[schema(format = DateTime)]
+    #[schema(format = DateTime, example = "2026-02-03T04:05:06.789Z")]
     created_at: String,
-    #[schema(format = DateTime)]
+    #[schema(format = DateTime, example = "2026-02-03T04:06:07.890Z")]
     last_used_at: String,
-    #[schema(format = DateTime)]
+    #[schema(format = DateTime, example = "2026-05-04T04:05:06.789Z")]
     expires_at: String,
 }
 
@@ -105,11 +107,14 @@ pub(crate) struct Token {
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "described, not made here")]
 pub(crate) struct MadeToken {
+    #[schema(example = 7)]
     id: i64,
+    #[schema(example = "laptop")]
     name: String,
     /// `trk_` and 38 characters; shown this once.
+    #[schema(example = "trk_4yTqW8sZbX2nLk9vRf3hDm6jPc1gAe5uQo7iYw")]
     token: String,
-    #[schema(format = DateTime)]
+    #[schema(format = DateTime, example = "2026-05-04T04:05:06.789Z")]
     expires_at: String,
 }
 
@@ -117,6 +122,7 @@ pub(crate) struct MadeToken {
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "described, not made here")]
 pub(crate) struct Issued {
+    #[schema(example = "trk_4yTqW8sZbX2nLk9vRf3hDm6jPc1gAe5uQo7iYw")]
     token: String,
 }
 
@@ -124,10 +130,14 @@ pub(crate) struct Issued {
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "described, not made here")]
 pub(crate) struct Report {
+    #[schema(example = 3)]
     rows: u64,
+    #[schema(example = 1)]
     added: u64,
+    #[schema(example = 1)]
     already: u64,
     /// Songs that are new in the catalog.
+    #[schema(example = 1)]
     created: u64,
     refused: Vec<Refused>,
 }
@@ -137,7 +147,9 @@ pub(crate) struct Report {
 #[expect(dead_code, reason = "described, not made here")]
 pub(crate) struct Refused {
     /// The physical line on which it begins; the header is 1.
+    #[schema(example = 4)]
     line: u64,
+    #[schema(example = "artist must not be empty")]
     reason: String,
 }
 
@@ -145,11 +157,16 @@ pub(crate) struct Refused {
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "described, not made here")]
 pub(crate) struct Exported {
+    #[schema(example = "Paper Lanterns")]
     title: String,
+    #[schema(example = "The Tin Orchard")]
     artist: String,
+    #[schema(example = "Low Water")]
     album: String,
+    #[schema(example = "indie folk")]
     genre: String,
+    #[schema(example = 214_000)]
     duration_ms: Option<i64>,
-    #[schema(format = DateTime)]
+    #[schema(format = DateTime, example = "2026-02-03T04:05:06.789Z")]
     added_at: String,
 }

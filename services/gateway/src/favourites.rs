@@ -50,7 +50,7 @@ struct Entry {
 #[derive(Serialize, ToSchema)]
 struct Kept {
     music: Music,
-    #[schema(format = DateTime)]
+    #[schema(format = DateTime, example = "2026-02-03T04:05:06.789Z")]
     added_at: String,
 }
 
@@ -106,7 +106,7 @@ async fn list(
     get, path = "/api/export", tag = "favourites",
     params(("format" = Option<String>, Query, description = "`csv` or `json`; csv without it.", pattern = "^(csv|json)$")),
     responses((status = 200, description = "The file.", headers(("content-disposition" = String)), content(
-        (String = "text/csv"), (Vec<Exported> = "application/json")
+        (String = "text/csv", example = "title,artist,album,genre,duration_ms,added_at\nPaper Lanterns,The Tin Orchard,Low Water,indie folk,214000,2026-02-03T04:05:06.789Z\n"), (Vec<Exported> = "application/json")
     )))
 )]
 async fn export(

@@ -31,6 +31,7 @@ pub(crate) struct Told {
 /// A song as people read it.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Music {
+    #[schema(example = 7)]
     pub(crate) id: i64,
     #[schema(example = "Paper Lanterns")]
     title: String,

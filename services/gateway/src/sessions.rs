@@ -47,7 +47,9 @@ struct Begun {
 /// Who has signed in.
 #[derive(Deserialize, Serialize, ToSchema)]
 struct Person {
+    #[schema(example = 1)]
     id: i64,
+    #[schema(example = "ada")]
     username: String,
 }
 

@@ -62,13 +62,17 @@ struct Kept {
 /// A person as everybody reads them. Without the wallet, what they keep is null, and the answer is marked.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct User {
+    #[schema(example = 1)]
     id: i64,
+    #[schema(example = "ada")]
     username: String,
     /// One's own only.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "ada@example.org")]
     email: Option<String>,
     /// The newest 100.
     favourite_musics: Option<Vec<Music>>,
+    #[schema(example = 1)]
     favourite_count: Option<u64>,
 }
 

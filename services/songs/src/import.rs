@@ -49,12 +49,16 @@ pub const LIMITS: RouteLimits = RouteLimits {
 #[derive(Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Report {
     /// All records; the sum of the next two and the number of the last.
+    #[schema(example = 3)]
     pub rows: u64,
     /// Those that the destination did not have.
+    #[schema(example = 1)]
     pub added: u64,
     /// Those that it had, or that came earlier in the file.
+    #[schema(example = 1)]
     pub already: u64,
     /// How many songs are new in the catalog.
+    #[schema(example = 1)]
     pub created: u64,
     /// Those that cannot be a song, in their order.
     pub refused: Vec<Refused>,
@@ -64,8 +68,10 @@ pub struct Report {
 #[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Refused {
     /// The physical line on which it begins.
+    #[schema(example = 4)]
     pub line: u64,
     /// Every field that is wrong, with its limit.
+    #[schema(example = "artist must not be empty")]
     pub reason: String,
 }
 

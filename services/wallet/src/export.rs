@@ -53,7 +53,7 @@ enum Format {
     get, path = "/export", tag = "favourites",
     params(("format" = Option<String>, Query, description = "`csv` or `json`; csv without it.", pattern = "^(csv|json)$")),
     responses((status = 200, description = "The file.", headers(("content-disposition" = String)), content(
-        (String = "text/csv"), (Vec<Line> = "application/json")
+        (String = "text/csv", example = "title,artist,album,genre,duration_ms,added_at\nPaper Lanterns,The Tin Orchard,Low Water,indie folk,214000,2026-02-03T04:05:06.789Z\n"), (Vec<Line> = "application/json")
     )))
 )]
 async fn export(
@@ -130,12 +130,17 @@ async fn step(state: Progress) -> io::Result<Option<(Bytes, Progress)>> {
 /// One favourite in a file.
 #[derive(Serialize, ToSchema)]
 struct Line {
+    #[schema(example = "Paper Lanterns")]
     title: String,
+    #[schema(example = "The Tin Orchard")]
     artist: String,
+    #[schema(example = "Low Water")]
     album: String,
+    #[schema(example = "indie folk")]
     genre: String,
+    #[schema(example = 214_000)]
     duration_ms: Option<i64>,
-    #[schema(format = DateTime)]
+    #[schema(format = DateTime, example = "2026-02-03T04:05:06.789Z")]
     added_at: String,
 }
 

@@ -39,7 +39,7 @@ pub(crate) fn router() -> OpenApiRouter<Wallet> {
 /// A CSV file of 32 MiB and 100,000 rows at most, in UTF-8. Songs that the catalog has not are added to it. Repeating it changes nothing; one
 /// that was cut off resumes.
 #[utoipa::path(
-    post, path = "/import", tag = "favourites", request_body(content = String, content_type = "text/csv"),
+    post, path = "/import", tag = "favourites", request_body(content = String, content_type = "text/csv", example = "Track Name,Artist Name(s)\nPaper Lanterns,The Tin Orchard\n"),
     responses((status = 200, body = Report))
 )]
 async fn import(

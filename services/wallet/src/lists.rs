@@ -40,7 +40,7 @@ struct Page {
 struct Item {
     music: Music,
     /// RFC 3339.
-    #[schema(format = DateTime)]
+    #[schema(format = DateTime, example = "2026-02-03T04:05:06.789Z")]
     added_at: String,
 }
 
@@ -83,8 +83,10 @@ async fn page(
 /// What one user keeps.
 #[derive(Serialize, ToSchema)]
 struct Library {
+    #[schema(example = 1)]
     user: i64,
     /// How many musics in all.
+    #[schema(example = 1)]
     count: i64,
     /// The newest of them, newest first.
     favourites: Vec<Music>,

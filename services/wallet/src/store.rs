@@ -25,11 +25,17 @@ pub(crate) static MIGRATIONS: Migrations = Migrations {
 /// A music, as the catalog answers it and as we answer our copy of it.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
 pub(crate) struct Music {
+    #[schema(example = 7)]
     pub(crate) id: i64,
+    #[schema(example = "Paper Lanterns")]
     pub(crate) title: String,
+    #[schema(example = "The Tin Orchard")]
     pub(crate) artist: String,
+    #[schema(example = "Low Water")]
     pub(crate) album: String,
+    #[schema(example = "indie folk")]
     pub(crate) genre: String,
+    #[schema(example = 214_000)]
     pub(crate) duration_ms: Option<i64>,
 }
 

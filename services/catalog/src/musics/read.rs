@@ -28,6 +28,7 @@ pub(super) struct Page {
     next: Option<String>,
     /// How many the whole list has; only where `count=true` asked for it.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = 40)]
     total: Option<i64>,
 }
 
