@@ -8,9 +8,10 @@ mod flow;
 mod pipeline;
 mod sampling;
 
-use std::{fs, sync::Arc};
+use std::sync::Arc;
 
 use platform::service::Parts;
+use spool::Spool;
 
 pub(crate) use flow::Flow;
 pub(crate) use pipeline::Pipeline;
@@ -27,17 +28,19 @@ pub struct Agent {
 fn tell_what_is_forgotten(signal: &'static str, config: &Config) {
     let SpoolPlace::Folder(folder) = &config.spool else { return };
     let folder = folder.join(signal);
-    let is_segment = |it: &fs::DirEntry| it.path().extension().is_some_and(|it| it == "spool");
-    // A folder that is not there has nothing; one that cannot be read is told of by whoever needs it.
-    let segments = fs::read_dir(&folder).into_iter().flatten().flatten().filter(is_segment).count();
-    if segments > 0 {
+    if !folder.is_dir() {
+        return;
+    }
+    // One that cannot be opened is told of when it is needed.
+    let Ok((spool, _)) = Spool::open(&folder, config.spool_limits()) else { return };
+    let items = spool.books().in_spool.units;
+    if items > 0 {
         let folder = folder.display();
         tracing::warn!(
             signal,
-            segments,
+            items,
             %folder,
-            "there is a spool of {signal} in {folder}, but {signal} have no destination: what waits in it stays there. Set \
-             SIDECAR_{}_ENDPOINT to deliver it, or remove the folder",
+            "{items} {signal} wait in {folder}, but {signal} have no destination. Set SIDECAR_{}_ENDPOINT to deliver them, or remove the folder",
             signal.to_uppercase()
         );
     }

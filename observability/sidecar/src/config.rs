@@ -5,6 +5,7 @@ use std::{
 };
 
 use platform::config::{ByteSize, HttpUrl, Ratio, Value};
+use spool::Limits;
 
 platform::settings! {
     /// Settings of the sidecar.
@@ -114,6 +115,11 @@ impl Config {
     /// Whether the questions that Jaeger's API answers are this program's to answer.
     pub fn serves_jaeger(&self) -> bool {
         self.traces_endpoint.is_none()
+    }
+
+    /// Of the spool of each signal.
+    pub(crate) fn spool_limits(&self) -> Limits {
+        Limits { bytes: self.spool_size.bytes() as u64, age: self.spool_age }
     }
 
     /// What cannot be meant: the variable of each, and what to do.

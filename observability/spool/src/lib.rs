@@ -162,7 +162,7 @@ impl Spool {
     /// the first of them.
     ///
     /// # Errors
-    /// Nothing of any of them is kept. Together they may be as large as one.
+    /// Nothing of any of them is kept, and none is received: also when together they take more than half of the spool.
     pub fn append_all(&self, records: &[(u64, &[u8])]) -> Result<(), Error> {
         self.shared.log().append(records)?;
         self.shared.appended.notify_one();

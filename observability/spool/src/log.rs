@@ -166,7 +166,7 @@ impl Log {
 
     /// Appends records, all or none of them.
     pub(crate) fn append(&mut self, records: &[(u64, &[u8])]) -> Result<(), Error> {
-        let limit = MAX_PAYLOAD.min(self.limits.bytes / 2);
+        let limit = self.limits.bytes / 2; // of them all; each has one of its own
         let bytes = records.iter().map(|it| it.1.len() as u64).sum();
         let now = self.now();
         let headers = records.iter().map(|(units, payload)| {
@@ -174,9 +174,12 @@ impl Log {
             Some((header.total(), header.encode()))
         });
         let headers: Option<Vec<_>> = headers.collect();
-        let Some(headers) = headers.filter(|_| bytes <= limit) else {
-            return Err(Error::TooLarge { bytes, limit });
+        let Some(headers) = headers else {
+            return Err(Error::TooLarge { bytes, limit: limit.min(MAX_PAYLOAD) });
         };
+        if bytes > limit {
+            return Err(Error::TooLarge { bytes, limit });
+        }
         let total = headers.iter().map(|it| it.0).sum();
         if self.unreserved {
             // A record must not take what the states need.

@@ -105,10 +105,10 @@ async fn read(mut answer: Response) -> Outcome {
         }
     }
     let words = || format!("{status}: {}", first_words(&body));
-    let is_page = answer.headers().get(CONTENT_TYPE).is_some_and(is_text);
+    let is_page = answer.headers().get(CONTENT_TYPE).is_some_and(is_html);
     if status.is_success() && is_page {
         // Whoever answers with a page knows nothing of telemetry: a wrong address, or a sign-in in front of the right one.
-        let why = format!("no answer of OTLP, but text: {}", words());
+        let why = format!("no answer of OTLP, but a page: {}", words());
         return Outcome::Failed(Failure {
             reason: "unreachable",
             uncertain: true,
@@ -150,8 +150,8 @@ fn failure(error: &reqwest::Error) -> Failure {
     Failure { reason, uncertain: !error.is_connect(), retry_after: None, why }
 }
 
-fn is_text(content_type: &HeaderValue) -> bool {
-    content_type.as_bytes().starts_with(b"text/")
+fn is_html(content_type: &HeaderValue) -> bool {
+    content_type.as_bytes().starts_with(b"text/html")
 }
 
 /// Seconds; the form with a date is not used by what takes telemetry.

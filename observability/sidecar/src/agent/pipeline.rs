@@ -13,7 +13,7 @@ use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use bytes::Bytes;
 use opentelemetry_proto::tonic::trace::v1::ResourceSpans;
 use platform::{config::HttpUrl, service::Parts};
-use spool::{Batch, Books, Limits, Reader, Reason, Spool};
+use spool::{Batch, Books, Reader, Reason, Spool};
 use tokio::{
     task::{block_in_place, spawn_blocking},
     time::{interval, sleep},
@@ -100,7 +100,7 @@ impl Pipeline {
         config: &Config,
         parts: &Parts,
     ) -> anyhow::Result<Pipeline> {
-        let limits = Limits { bytes: config.spool_size.bytes() as u64, age: config.spool_age };
+        let limits = config.spool_limits();
         let opened = match &config.spool {
             SpoolPlace::Memory => Spool::in_memory(limits),
             SpoolPlace::Folder(folder) => Spool::open(&folder.join(signal), limits),

@@ -43,8 +43,15 @@ pub(crate) trait Signal: Message + DeserializeOwned + Default + 'static {
     /// How many items there are.
     fn items(&self) -> u64;
 
-    /// The same items as several requests of so many bytes at most, but where one item alone is larger.
-    fn in_parts(&self, most: usize, each: impl FnMut(Self));
+    /// The same items as several requests of so many bytes at most, but where one item, or what stands around it, is larger.
+    ///
+    /// # Errors
+    /// What `each` says.
+    fn in_parts(
+        &self,
+        most: usize,
+        each: impl FnMut(Self) -> Result<(), Refusal>,
+    ) -> Result<(), Refusal>;
 
     /// Takes out what is not valid; how many items that were, and why the first of them was not.
     fn take_out_invalid(&mut self) -> (u64, &'static str) {
@@ -94,11 +101,12 @@ pub(crate) trait Signal: Message + DeserializeOwned + Default + 'static {
                     let parts = match wire {
                         Some(wire) => vec![(accepted, wire)],
                         None => {
-                            share.grow(self.encoded_len())?;
                             let mut parts = Vec::new();
                             self.in_parts(most, |it| {
+                                share.grow(it.encoded_len())?;
                                 parts.push((it.items(), it.encode_to_vec().into()));
-                            });
+                                Ok(())
+                            })?;
                             parts
                         }
                     };
@@ -117,47 +125,52 @@ pub(crate) trait Signal: Message + DeserializeOwned + Default + 'static {
 const AROUND: usize = 8;
 
 /// [`Signal::in_parts`] of the three forms that are alike but for their names: resources with scopes with items.
+///
+/// Resource and scope stand in each part again. A part ends only when its items are at least as large as they, so all parts together are never
+/// more than three times the request, whatever somebody writes into a resource.
 macro_rules! in_parts {
     ($resources:ident: $resource:ident, $scopes:ident: $scope:ident, $items:ident) => {
-        fn in_parts(&self, most: usize, mut each: impl FnMut(Self)) {
-            let (mut part, mut size) = (Self::default(), 0);
+        fn in_parts(
+            &self,
+            most: usize,
+            mut each: impl FnMut(Self) -> Result<(), Refusal>,
+        ) -> Result<(), Refusal> {
+            let (mut part, mut heads, mut items) = (Self::default(), 0, 0);
             for resource in &self.$resources {
                 let mut of_part: Option<$resource> = None;
                 for scope in &resource.$scopes {
                     let mut is_begun = false;
                     for item in &scope.$items {
                         let bytes = item.encoded_len() + AROUND;
-                        if size > 0 && size + bytes > most {
+                        if items > 0 && items >= heads && heads + items + bytes > most {
                             part.$resources.extend(of_part.take());
-                            each(std::mem::take(&mut part));
-                            (size, is_begun) = (0, false);
+                            each(std::mem::take(&mut part))?;
+                            (heads, items, is_begun) = (0, 0, false);
                         }
                         let of_part = of_part.get_or_insert_with(|| {
                             let (resource, schema_url) =
                                 (resource.resource.clone(), resource.schema_url.clone());
                             let begun = $resource { resource, schema_url, ..$resource::default() };
-                            size += begun.encoded_len() + AROUND;
+                            heads += begun.encoded_len() + AROUND;
                             begun
                         });
                         if !is_begun {
                             let (scope, schema_url) =
                                 (scope.scope.clone(), scope.schema_url.clone());
                             let begun = $scope { scope, schema_url, ..$scope::default() };
-                            size += begun.encoded_len() + AROUND;
+                            heads += begun.encoded_len() + AROUND;
                             of_part.$scopes.push(begun);
                             is_begun = true;
                         }
                         if let Some(scope) = of_part.$scopes.last_mut() {
                             scope.$items.push(item.clone());
                         }
-                        size += bytes;
+                        items += bytes;
                     }
                 }
                 part.$resources.extend(of_part);
             }
-            if size > 0 {
-                each(part);
-            }
+            if items > 0 { each(part) } else { Ok(()) }
         }
     };
 }
@@ -277,5 +290,44 @@ fn points(metric: &Metric) -> usize {
         Some(Data::ExponentialHistogram(it)) => it.data_points.len(),
         Some(Data::Summary(it)) => it.data_points.len(),
         None => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use opentelemetry_proto::tonic::{
+        common::v1::KeyValue, resource::v1::Resource, trace::v1::Span,
+    };
+
+    use super::*;
+
+    #[test]
+    fn a_large_resource_is_not_multiplied_by_what_it_has() {
+        let most = 10_000;
+        for (resource, spans) in [(100, 1000), (9_000, 1000), (30_000, 1000), (200_000, 5)] {
+            let attribute = KeyValue { key: "x".repeat(resource), ..KeyValue::default() };
+            let resource = Resource { attributes: vec![attribute], ..Resource::default() };
+            let spans = (0..spans).map(|id: u64| Span {
+                span_id: id.to_be_bytes().to_vec(),
+                name: "y".repeat(100),
+                ..Span::default()
+            });
+            let scope_spans = vec![ScopeSpans { spans: spans.collect(), ..ScopeSpans::default() }];
+            let resource_spans = vec![ResourceSpans {
+                resource: Some(resource),
+                scope_spans,
+                ..ResourceSpans::default()
+            }];
+            let whole = ExportTraceServiceRequest { resource_spans };
+            let mut parts = Vec::new();
+            let all = whole.in_parts(most, |it| {
+                parts.push(it);
+                Ok(())
+            });
+            assert_eq!(all, Ok(()));
+            let bytes: Vec<usize> = parts.iter().map(Message::encoded_len).collect();
+            assert!(bytes.iter().sum::<usize>() <= 3 * whole.encoded_len(), "{bytes:?}");
+            assert_eq!(parts.iter().map(Signal::items).sum::<u64>(), whole.items());
+        }
     }
 }

@@ -65,7 +65,7 @@ async fn a_page_is_no_answer() {
     agent.send([1]).await;
     let books = agent.books_when("delivered", |books| books["delivered"] == 1).await;
     assert_eq!((destination.attempts().len(), &books["dropped"]), (2, &serde_json::json!({})));
-    let told = agent.lines("no answer of OTLP, but text: 200 OK: <html>Welcome");
+    let told = agent.lines("no answer of OTLP, but a page: 200 OK: <html>Welcome");
     assert_eq!(told.len(), 1, "{told:?}");
 }
 
